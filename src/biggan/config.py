@@ -1,0 +1,292 @@
+"""The settings of a run: four frozen dataclasses, checked when made, to JSON and back.
+
+A field is a command-line flag (`lr_g` is `--lr-g`) and its docstring is the flag's help. What is not here: where
+the images are and where the run goes (`workflow.train` takes both), and what published runs set (`presets.py`).
+"""
+
+import dataclasses
+import math
+import types
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from biggan.errors import ConfigError, nearest
+
+RESOLUTIONS = (32, 64, 128, 256, 512)
+
+Config_ = TypeVar("Config_")
+
+
+def _require(ok: bool, name: str, value: object, allowed: str) -> None:
+    if not ok:
+        raise ConfigError(f"--{name.replace('_', '-')} is {value}; allowed is {allowed}.")
+
+
+def _check_numbers(config: Any, least: dict[str, float], most: dict[str, float]) -> None:
+    """Checks that each named field is finite and within [least, most]."""
+    for name in least.keys() | most.keys():
+        value, low, high = getattr(config, name), least.get(name, -math.inf), most.get(name, math.inf)
+        allowed = f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more"
+        _require(math.isfinite(value) and low <= value <= high, name, value, allowed)
+
+
+def _check_choices(config: Any) -> None:
+    """Checks that each `Literal` field holds one of its words (JSON and Python callers are not checked by mypy)."""
+    for name, hint in get_type_hints(type(config)).items():
+        if get_origin(hint) is Literal:
+            value = getattr(config, name)
+            _require(value in get_args(hint), name, repr(value), ", ".join(map(str, get_args(hint))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """The two networks (paper, Appendix B; BigGAN-PyTorch `BigGAN.py`)."""
+
+    architecture: Literal["biggan"] = "biggan"
+    """Which family of networks."""
+    resolution: int = 128
+    """Height and width of images in pixels: 32, 64, 128, 256 or 512."""
+    image_channels: int = 3
+    """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; training takes it from the data."""
+    num_classes: int = 1000
+    """Number of classes, 0 for unconditional; training takes it from the data."""
+    g_channels: int = 96
+    """Width multiplier of G ('ch' in the paper)."""
+    d_channels: int = 96
+    """Width multiplier of D."""
+    g_widths: tuple[int, ...] = ()
+    """Channels of G's first map and after each block; empty for the paper's table times g_channels."""
+    d_widths: tuple[int, ...] = ()
+    """Channels after each block of D; empty for the paper's table times d_channels."""
+    g_attention: tuple[int, ...] = (64,)
+    """Resolutions in pixels at which G has self-attention; empty for none."""
+    d_attention: tuple[int, ...] = (64,)
+    """Resolutions in pixels at which D has self-attention; empty for none."""
+    dim_z: int = 120
+    """Number of latent dimensions; with hierarchical z a multiple of the number of G's blocks plus one."""
+    hierarchical_z: bool = True
+    """Feed a chunk of z to every block ('skip-z') instead of all of it to the first layer."""
+    shared_dim: int = 128
+    """Dimensions of the one class embedding that all layers share; 0 for a table in every layer."""
+    norm: Literal["batch", "instance", "none"] = "batch"
+    """Normalisation inside G's conditional layers."""
+    cross_replica: bool = True
+    """Take batch-norm moments over all processes rather than each process's own share."""
+    norm_eps: float = 1e-5
+    """Epsilon of the conditional normalisation."""
+    d_hidden: Literal["wide", "thin", "thin-reference"] = "wide"
+    """Hidden width of a D block: its output's, its input's (SN-GAN), or BigGAN-PyTorch's thin with 3 in the first."""
+    init: Literal["ortho", "N02", "xavier"] = "ortho"
+    """Weights at the start: orthogonal, N(0, 0.02), or Xavier uniform."""
+    spectral_norm: Literal["both", "generator", "discriminator", "none"] = "both"
+    """Which networks are spectrally normalised."""
+    power_iteration: Literal["per_step", "per_forward"] = "per_step"
+    """Advance spectral norm and running statistics once per optimizer step, or in every training forward."""
+    num_power_iterations: int = 1
+    """Power iterations each time."""
+    num_singular_values: int = 1
+    """Singular values tracked for each weight; only the first normalises."""
+    sn_eps: float = 1e-6
+    """Smallest length by which a power iteration divides."""
+    fused_resampling: bool = True
+    """Run each resampling and its convolution as one strided kernel: the same function with 4/9 of the work."""
+
+    def __post_init__(self) -> None:
+        _require(self.resolution in RESOLUTIONS, "resolution", self.resolution, ", ".join(map(str, RESOLUTIONS)))
+        counts = {"g_channels": 1, "d_channels": 1, "dim_z": 1, "num_power_iterations": 1, "num_singular_values": 1}
+        small = {"image_channels": 1, "num_classes": 0, "shared_dim": 0, "norm_eps": 0, "sn_eps": 0}
+        high = {"image_channels": 4, "num_classes": 10**7, "g_channels": 4096, "d_channels": 4096, "dim_z": 65536}
+        more = {"shared_dim": 65536, "num_power_iterations": 100, "num_singular_values": 16, "norm_eps": 1, "sn_eps": 1}
+        _check_numbers(self, {**counts, **small}, {**high, **more})
+        _check_choices(self)
+        num_blocks = self.resolution.bit_length() - 3  # 4 px to resolution, doubling
+        for name, widths, length in (
+            ("g_widths", self.g_widths, num_blocks + 1),
+            ("d_widths", self.d_widths, num_blocks + 1),
+        ):
+            allowed = f"none, or {length} numbers from 1 to 65536 at {self.resolution} px"
+            ok = not widths or (len(widths) == length and all(1 <= width <= 65536 for width in widths))
+            _require(ok, name, widths, allowed)
+        slots = num_blocks + 1
+        ok = not self.hierarchical_z or self.dim_z % slots == 0
+        _require(ok, "dim_z", self.dim_z, f"a multiple of {slots} at {self.resolution} px with hierarchical z")
+        self._check_attention(num_blocks)
+
+    def _check_attention(self, num_blocks: int) -> None:
+        for name, asked, places in (
+            ("g_attention", self.g_attention, [8 << i for i in range(num_blocks)]),
+            ("d_attention", self.d_attention, [8, 16] if self.resolution == 32 else [4 << i for i in range(num_blocks)]),
+        ):
+            ok = set(asked) <= set(places) and len(set(asked)) == len(asked)
+            _require(ok, name, asked, f"any of {', '.join(map(str, places))} at {self.resolution} px")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """How images become training data."""
+
+    labels: bool = True
+    """Use the labels; without them the model is unconditional."""
+    channels: int | None = None
+    """1 grey, 3 RGB, 4 RGBA; none: 1 when every image is grey, else 3."""
+    crop: Literal["center", "pad"] = "center"
+    """Non-square images: cut out the central square, or pad to a square with the background."""
+    background: str = "white"
+    """Colour behind transparent pixels and padding: a name or #rrggbb."""
+    mirror: bool = False
+    """Show every image also flipped left to right (not for text or digits)."""
+
+    def __post_init__(self) -> None:
+        _require(self.channels in (None, 1, 3, 4), "channels", self.channels, "1, 3 or 4")
+        _check_choices(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optim:
+    """Losses, optimizers and averaging (paper, Section 3 and Appendix C)."""
+
+    loss: Literal["hinge", "nonsaturating", "wasserstein"] = "hinge"
+    """Adversarial loss."""
+    d_steps: int = 2
+    """D steps per G step."""
+    lr_g: float = 5e-5
+    """Adam's learning rate for G."""
+    lr_d: float = 2e-4
+    """Adam's learning rate for D."""
+    beta1: float = 0.0
+    """Adam's first-moment decay."""
+    beta2: float = 0.999
+    """Adam's second-moment decay."""
+    adam_eps: float = 1e-6
+    """Adam's epsilon."""
+    lr_schedule: Literal["constant", "linear"] = "constant"
+    """Keep the learning rates, or let them fall linearly to zero at the end of the run."""
+    decay_start: float = 0.5
+    """Share of the run after which a linear schedule begins to fall, 0 to 1."""
+    ortho_g: float = 0.0
+    """Strength of G's orthogonal regularisation (the paper's beta, 1e-4)."""
+    ortho_d: float = 0.0
+    """Strength of D's orthogonal regularisation."""
+    ortho_kind: Literal["paper", "reference", "identity"] = "paper"
+    """Penalty |Gram * (1 - I)|^2, the same at BigGAN-PyTorch's half strength, or |Gram - I|^2."""
+    ema_decay: float = 0.9999
+    """Share of the averaged G kept at each iteration."""
+    ema_start: int = 0
+    """Iterations in which the averaged G is a plain copy of G."""
+    ema_warmup: bool = False
+    """Limit the decay to (1 + t) / (10 + t) after t iterations."""
+
+    def __post_init__(self) -> None:
+        zero = dict.fromkeys(("lr_g", "lr_d", "beta1", "beta2", "adam_eps", "ortho_g", "ortho_d", "ema_decay"), 0.0)
+        least = {**zero, "d_steps": 1, "decay_start": 0, "ema_start": 0}
+        _check_numbers(self, least, {"beta1": 0.9999999, "beta2": 0.9999999, "ema_decay": 1, "decay_start": 1})
+        _check_choices(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Train:
+    """Length, batches, and what is written when; durations count images shown to D."""
+
+    total_images: int = 100_000
+    """Images shown to D in the whole run: iterations x D steps x batch size."""
+    batch_size: int = 64
+    """Images behind one optimizer step."""
+    microbatch: int | None = None
+    """Images that go through the networks at once; none: the whole batch."""
+    seed: int = 0
+    """Fixes initial weights, data order and every draw."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of convolutions and matrix products; auto: bfloat16 where the hardware has it."""
+    save_images: int = 50_000
+    """Images between saved states."""
+    sheet_images: int = 25_000
+    """Images between sample sheets."""
+    report_images: int = 2_000
+    """Images between lines of figures."""
+    keep: int = 2
+    """Number of saved states to keep."""
+
+    def __post_init__(self) -> None:
+        names = ("total_images", "batch_size", "save_images", "sheet_images", "report_images", "keep")
+        _check_numbers(self, {**dict.fromkeys(names, 1), "seed": 0}, {"seed": 2**63 - 1, "batch_size": 2**20})
+        _check_choices(self)
+        micro = self.microbatch
+        ok = micro is None or (micro > 0 and self.batch_size % micro == 0)
+        _require(ok, "microbatch", micro, f"a divisor of --batch-size {self.batch_size}")
+
+
+FREE_ON_RESUME = frozenset({"total_images", "save_images", "sheet_images", "report_images", "keep"})
+"""Fields of `Train` that may differ when a run is resumed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All the settings of a run.
+
+    Raises:
+        ConfigError: A field is outside what it allows; the message names the flag.
+    """
+
+    model: Model = field(default_factory=Model)
+    data: Data = field(default_factory=Data)
+    optim: Optim = field(default_factory=Optim)
+    train: Train = field(default_factory=Train)
+
+
+def to_json(value: Any) -> Any:
+    """A config dataclass (or any part of it) as plain JSON values; tuples become lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if isinstance(value, dict):
+        return {key: to_json(item) for key, item in value.items()}
+    return [to_json(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def from_json(kind: type[Config_], values: object, where: str = "config") -> Config_:
+    """Makes a config dataclass from JSON values, strictly.
+
+    Args:
+        kind: The dataclass to make.
+        values: What `json.loads` gave.
+        where: Name of the file or field, for messages.
+
+    Raises:
+        ConfigError: Not an object, an unknown field (the nearest is offered), a wrong type, or a bad value.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where} must be a JSON object, and is {type(values).__name__}.")
+    hints = get_type_hints(kind)
+    for name in values:
+        if name not in hints:
+            raise ConfigError(f"{where} has an unknown field {str(name)[:80]!r}{nearest(str(name)[:80], list(hints))}.")
+    return kind(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+
+
+def _convert(hint: Any, value: object, where: str) -> Any:
+    """One JSON value as the type that a field declares."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return from_json(hint, value, where)
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _convert(next(arg for arg in args if arg is not type(None)), value, where)
+    if origin is Literal:
+        if isinstance(value, str) and value in args:
+            return value
+        raise ConfigError(f"{where} is {str(value)[:80]!r}; allowed is {', '.join(args)}.")
+    if origin is tuple and isinstance(value, list) and len(value) <= 64:
+        return tuple(_convert(args[0], item, where) for item in value)
+    if hint is float and type(value) in (int, float):
+        return _finite(value, where)
+    if type(value) is hint:
+        return value
+    raise ConfigError(f"{where} must be of type {getattr(hint, '__name__', hint)}, and is {str(value)[:80]!r}.")
+
+
+def _finite(value: Any, where: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ConfigError(f"{where} must be a finite number, and is {str(value)[:80]}.")
+    return number

@@ -1,0 +1,155 @@
+"""The layers that both networks are made of: conditional normalisation, self-attention, initialisation.
+
+Letters for shapes, here and in the networks: N images, C channels, H and W pixels, K classes, D dimensions of a
+condition c. A layer computes in its input's precision; parameters and statistics stay float32.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from biggan import distributed
+from biggan.errors import ConfigError
+from biggan.models.spectral import SpectralConv2d, SpectralSettings
+
+Kind = Literal["batch", "instance", "none"]
+
+
+class Norm(nn.Module):
+    """Normalisation with running statistics and no gain or bias of its own: (N, C, H, W) -> the same.
+
+    Batch norm, instance norm (with running statistics, as BigGAN-PyTorch has it) or none. `momentum` is the weight
+    of a batch in the running statistics, whose variance is the unbiased one; 0 leaves them alone.
+    """
+
+    stored_mean: Tensor
+    stored_var: Tensor
+
+    def __init__(self, channels: int, kind: Kind, eps: float, cross_replica: bool) -> None:
+        super().__init__()
+        self.kind, self.eps, self.cross_replica, self.momentum = kind, eps, cross_replica, 0.1
+        if kind != "none":
+            self.register_buffer("stored_mean", torch.zeros(channels))
+            self.register_buffer("stored_var", torch.ones(channels))
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """x with mean 0 and variance 1: of the batch in training, by the stored statistics in evaluation."""
+        if self.kind == "none":
+            return x
+        if self.training and self.kind == "batch" and self.cross_replica and distributed.world_size() > 1:
+            return self._normalise_over_replicas(x)
+        stored = (None, None) if self.training and self.momentum == 0 else (self.stored_mean, self.stored_var)
+        if self.kind == "batch":
+            return F.batch_norm(x, *stored, training=self.training, momentum=self.momentum, eps=self.eps)
+        return F.instance_norm(x, *stored, use_input_stats=self.training, momentum=self.momentum, eps=self.eps)
+
+    def _normalise_over_replicas(self, x: Tensor) -> Tensor:
+        """Batch norm with moments over all processes, which hold equal shares of the batch."""
+        wide = x.float() if x.dtype == torch.bfloat16 else x
+        mean, square = distributed.average(torch.stack([wide.mean((0, 2, 3)), wide.square().mean((0, 2, 3))]))
+        var = square - mean.square()
+        if self.momentum:
+            count = x.numel() // x.shape[1] * distributed.world_size()
+            self.stored_mean.lerp_(mean.detach(), self.momentum)
+            self.stored_var.lerp_(var.detach() * (count / (count - 1)), self.momentum)
+        scale = torch.rsqrt(var + self.eps)
+        return (wide * scale.view(-1, 1, 1) - (mean * scale).view(-1, 1, 1)).to(x.dtype)
+
+
+class AffineNorm(Norm):
+    """Normalisation with a learned gain (1 at the start) and bias (0) a channel."""
+
+    def __init__(self, channels: int, kind: Kind, eps: float, cross_replica: bool) -> None:
+        super().__init__(channels, kind, eps, cross_replica)
+        self.gain = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """x: (N, C, H, W) -> the same; c is not used."""
+        gain, bias = (p.to(x.dtype).view(-1, 1, 1) for p in (self.gain, self.bias))
+        return torch.addcmul(bias, self.normalise(x), gain)
+
+
+class ConditionalNorm(Norm):
+    """Normalisation whose gain and bias are functions of a condition: `norm(x) * (1 + gain(c)) + bias(c)`.
+
+    Source: paper, Appendix B; conditional batch norm of de Vries et al. 2017.
+
+    Args:
+        gain: Layer (N, D) -> (N, C).
+        bias: Layer (N, D) -> (N, C).
+    """
+
+    def __init__(
+        self, channels: int, gain: nn.Module, bias: nn.Module, kind: Kind, eps: float, cross_replica: bool
+    ) -> None:
+        super().__init__(channels, kind, eps, cross_replica)
+        self.gain = gain
+        self.bias = bias
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        """x: (N, C, H, W), c: (N, D) -> (N, C, H, W)."""
+        gain, bias = (y.to(x.dtype)[:, :, None, None] for y in (1 + self.gain(c), self.bias(c)))
+        return torch.addcmul(bias, self.normalise(x), gain)
+
+
+def norms(network: nn.Module) -> Iterator[tuple[str, Norm]]:
+    """The normalising layers of a network that keep statistics, by name."""
+    return (
+        (name, module)
+        for name, module in network.named_modules()
+        if isinstance(module, Norm) and module.kind != "none"
+    )
+
+
+class ClassTable(nn.Embedding):
+    """A row of `out_features` numbers for each class, mixed by weights: c (N, K) -> (N, out_features)."""
+
+    def forward(self, c: Tensor) -> Tensor:
+        return c @ self.weight
+
+
+class Attention(nn.Module):
+    """Self-attention over pixels, added with weight gamma (0 at the start): (N, C, H, W) -> the same.
+
+    Source: Zhang et al. 2018 (SA-GAN) as in BigGAN-PyTorch: keys and values max-pooled by 2, no scaling, no biases.
+
+    Raises:
+        ConfigError: Fewer than 8 channels.
+    """
+
+    def __init__(self, channels: int, norm: SpectralSettings | None) -> None:
+        super().__init__()
+        if channels < 8:
+            raise ConfigError(f"Attention needs 8 channels or more and would have {channels}; raise the channels there.")
+        self.theta = SpectralConv2d(channels, channels // 8, 1, bias=False, norm=norm)
+        self.phi = SpectralConv2d(channels, channels // 8, 1, bias=False, norm=norm)
+        self.g = SpectralConv2d(channels, channels // 2, 1, bias=False, norm=norm)
+        self.o = SpectralConv2d(channels // 2, channels, 1, bias=False, norm=norm)
+        self.gamma = nn.Parameter(torch.tensor(0.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        query = self.theta(x).flatten(2).mT.unsqueeze(1)  # (N, 1, HW, C/8)
+        key = F.max_pool2d(self.phi(x), 2).flatten(2).mT.unsqueeze(1)  # (N, 1, HW/4, C/8)
+        value = F.max_pool2d(self.g(x), 2).flatten(2).mT.unsqueeze(1)  # (N, 1, HW/4, C/2)
+        seen = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        return self.gamma * self.o(seen.squeeze(1).mT.unflatten(2, x.shape[2:])) + x
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, kind: Literal["ortho", "N02", "xavier"]) -> None:
+    """Draws the weights of convolutions, linear layers and embeddings; biases keep torch's own start.
+
+    Source: paper, Section 3 (orthogonal, Saxe et al. 2014); BigGAN-PyTorch `init_weights`.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
+            if kind == "ortho":
+                nn.init.orthogonal_(module.weight)
+            elif kind == "N02":
+                nn.init.normal_(module.weight, 0, 0.02)
+            else:
+                nn.init.xavier_uniform_(module.weight)

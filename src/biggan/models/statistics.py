@@ -1,0 +1,191 @@
+"""Standing batch-norm statistics: measured for each kind of truncation, kept in tables, interpolated.
+
+With truncated latents a generator's activations have other moments than in training, so a picture drawn at a
+truncation must be normalised with that truncation's own (paper, Appendix E). A row is the mean, over K batches of B
+latents with uniform classes and a fixed seed, of the batch means and of the biased batch variances; the spectral
+vectors do not move. Tables are linear between their rows and refuse what lies outside.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from biggan import latents
+from biggan.errors import ConfigError
+from biggan.latents import Stream
+from biggan.models.biggan import Generator
+from biggan.models.layers import Norm, norms
+
+TRUNCATIONS = tuple(round(0.02 * i, 2) for i in range(51))
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0)
+
+Row = Mapping[str, Tensor]
+"""Name of a running mean or variance in G's state dict -> (C,)."""
+
+
+@torch.no_grad()
+def batch_moments(G: Generator, z: Tensor, c: Tensor) -> dict[str, Tensor]:
+    """Mean and biased variance that each normalising layer meets in one forward with batch statistics.
+
+    Args:
+        G: The generator; neither its statistics nor its spectral vectors move.
+        z: Latents (N, dim_z).
+        c: Conditions (N, condition).
+
+    Returns:
+        Names like `blocks.0.0.bn1.stored_mean` and `….stored_var` -> (C,), in the parameters' precision.
+    """
+    found: dict[str, Tensor] = {}
+    was_training, momenta = G.training, [norm.momentum for _, norm in norms(G)]
+    G.eval()
+    hooks = []
+    for name, norm in norms(G):
+        norm.training, norm.momentum = True, 0.0  # batch statistics in this layer alone, not written
+        hooks.append(norm.register_forward_pre_hook(_recorder(name, found)))
+    try:
+        G(z, c)
+    finally:
+        for hook, (_, norm), momentum in zip(hooks, norms(G), momenta, strict=True):
+            hook.remove()
+            norm.momentum = momentum
+        G.train(was_training)
+    return found
+
+
+def _recorder(name: str, found: dict[str, Tensor]) -> Callable[[Norm, tuple[Tensor, ...]], None]:
+    """A hook that stores the moments of a layer's input under the layer's name."""
+
+    def record(norm: Norm, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0].to(norm.stored_mean.dtype)
+        dims = (0, 2, 3) if norm.kind == "batch" else (2, 3)
+        var, mean = torch.var_mean(x, dims, correction=0)
+        for part, value in (("stored_mean", mean), ("stored_var", var)):
+            found[f"{name}.{part}"] = value if norm.kind == "batch" else value.mean(0)
+
+    return record
+
+
+def standing_row(
+    G: Generator,
+    truncation: float | None = None,
+    threshold: float | None = None,
+    *,
+    num_batches: int = 16,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """Standing statistics for one distribution of latents (see `latents.draw`; truncation 0 is z = 0 here).
+
+    Returns:
+        Name of a buffer -> (C,): the mean over `num_batches` of what `batch_moments` gives.
+    """
+    weight = G.linear.weight
+    total: dict[str, Tensor] = {}
+    for i in range(num_batches):
+        start = i * batch_size
+        uniform = latents.uniform(seed, Stream.STATISTICS, start, batch_size, G.dim_z + 1)
+        z = latents.shape_normal(uniform[:, 1:], truncation, threshold).to(weight)
+        y = (uniform[:, 0] * max(G.num_classes, 1)).long().to(weight.device)
+        for name, value in batch_moments(G, z, G.embed(y)).items():
+            total[name] = total[name] + value if name in total else value
+    return {name: value / num_batches for name, value in total.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of statistics over a rising grid: `grid` (R,), `values` name -> (R, C)."""
+
+    grid: Tensor
+    values: dict[str, Tensor]
+
+    def at(self, place: float, flag: str) -> dict[str, Tensor]:
+        """The row at `place`, linear between its neighbours.
+
+        Raises:
+            ConfigError: Outside the grid.
+        """
+        low, high = float(self.grid[0]), float(self.grid[-1])
+        if not low - 1e-6 <= place <= high + 1e-6:
+            raise ConfigError(f"{flag} is {place:g}; this model has statistics from {low:g} to {high:g}.")
+        above = int(torch.searchsorted(self.grid, place).clamp(1, len(self.grid) - 1)) if len(self.grid) > 1 else 0
+        below = max(above - 1, 0)
+        span = float(self.grid[above] - self.grid[below])
+        share = min(max((place - float(self.grid[below])) / span, 0.0), 1.0) if span else 0.0
+        return {name: torch.lerp(v[below], v[above], share) for name, v in self.values.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """A model's tables by kind: 'none' (one row, z ~ N(0, 1)), 'truncation', 'threshold'."""
+
+    tables: dict[str, Table]
+
+    def has(self, truncation: float | None = None, threshold: float | None = None) -> bool:
+        """Whether there is a table for this kind of truncation."""
+        return _kind(truncation, threshold) in self.tables
+
+    def row(self, truncation: float | None = None, threshold: float | None = None) -> dict[str, Tensor]:
+        """The statistics for a truncation, a threshold, or neither.
+
+        Raises:
+            ConfigError: Both are given, a value is outside the grid, or the model has no such table.
+        """
+        latents.check_truncation(truncation, threshold)
+        kind = _kind(truncation, threshold)
+        if kind not in self.tables:
+            raise ConfigError(f"This model has no statistics for --{kind}; let its training run finish, or leave it out.")
+        return self.tables[kind].at(truncation or threshold or 0.0, f"--{kind}")
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Flat names like `truncation.grid` and `truncation.blocks.0.0.bn1.stored_mean` -> tensors."""
+        return {
+            f"{kind}.{name}": tensor
+            for kind, table in self.tables.items()
+            for name, tensor in {"grid": table.grid, **table.values}.items()
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Statistics":
+        """The inverse of `to_tensors`."""
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            parts.setdefault(kind, {})[rest] = tensor
+        return cls({kind: Table(values.pop("grid"), values) for kind, values in parts.items()})
+
+
+def _kind(truncation: float | None, threshold: float | None) -> str:
+    return "truncation" if truncation is not None else "threshold" if threshold is not None else "none"
+
+
+def standing_statistics(
+    G: Generator, *, full: bool, num_batches: int = 16, batch_size: int = 64, seed: int = 0
+) -> Statistics:
+    """Measures a generator's tables.
+
+    Args:
+        G: The averaged generator; left as it was.
+        full: All of `TRUNCATIONS` and `THRESHOLDS` too, rather than the row of untruncated latents alone.
+    """
+
+    def table(grid: tuple[float, ...], flag: str) -> Table:
+        rows = [
+            standing_row(
+                G,
+                place if flag == "truncation" else None,
+                place if flag == "threshold" else None,
+                num_batches=num_batches,
+                batch_size=batch_size,
+                seed=seed,
+            )
+            for place in grid
+        ]
+        values = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        return Table(torch.tensor(grid), values)
+
+    tables = {"none": table((0.0,), "none")}
+    if full:
+        tables |= {"truncation": table(TRUNCATIONS, "truncation"), "threshold": table(THRESHOLDS, "threshold")}
+    return Statistics(tables)

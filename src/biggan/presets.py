@@ -1,0 +1,196 @@
+"""Published runs as functions that state only what differs, and runs that learn in minutes on a laptop.
+
+Lengths are in images shown to D: iterations x D steps x batch size.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from biggan.config import Config, Data, Model, Optim, Train
+from biggan.errors import ConfigError, nearest
+
+
+def biggan128() -> Config:
+    """The paper's BigGAN at 128 px (Tables 1 and 2): batch 2048, 165,000 iterations."""
+    model = Model(norm_eps=1e-4, sn_eps=1e-4)
+    optim = Optim(ortho_g=1e-4)
+    train = Train(batch_size=2048, total_images=2 * 2048 * 165_000, save_images=4_096_000, sheet_images=2_048_000)
+    return Config(model=model, data=Data(mirror=True), optim=optim, train=replace(train, report_images=40_960))
+
+
+def biggan256() -> Config:
+    """The paper's BigGAN at 256 px."""
+    return _at(biggan128(), resolution=256, dim_z=140, g_attention=(64,), d_attention=(64,))
+
+
+def biggan512() -> Config:
+    """The paper's BigGAN at 512 px (z of 8 x 20)."""
+    return _at(biggan128(), resolution=512, dim_z=160)
+
+
+def brock_bs256x8() -> Config:
+    """BigGAN-PyTorch `launch_BigGAN_bs256x8.sh`: batch 2048 in 8 accumulations, one D step."""
+    model = Model(power_iteration="per_forward", sn_eps=1e-6)
+    optim = Optim(d_steps=1, lr_g=1e-4, lr_d=4e-4, ema_start=20_000)
+    train = Train(
+        batch_size=2048,
+        microbatch=256,
+        total_images=2048 * 150_000,
+        save_images=2_048_000,
+        sheet_images=2_048_000,
+        report_images=20_480,
+    )
+    return Config(model=model, data=Data(mirror=False), optim=optim, train=train)
+
+
+def brock_bs512x4() -> Config:
+    """BigGAN-PyTorch `launch_BigGAN_bs512x4.sh`: as `brock_bs256x8` in 4 accumulations."""
+    base = brock_bs256x8()
+    return replace(base, train=replace(base.train, microbatch=512))
+
+
+def brock_ch64_bs256x8() -> Config:
+    """BigGAN-PyTorch `launch_BigGAN_ch64_bs256x8.sh`: as `brock_bs256x8` with 64 channels."""
+    return _at(brock_bs256x8(), g_channels=64, d_channels=64)
+
+
+def sagan() -> Config:
+    """SA-GAN at 128 px (BigGAN-PyTorch `launch_SAGAN_bs128x2_ema.sh`)."""
+    model = Model(
+        g_channels=64,
+        d_channels=64,
+        dim_z=128,
+        shared_dim=0,
+        hierarchical_z=False,
+        init="xavier",
+        sn_eps=1e-8,
+        power_iteration="per_forward",
+    )
+    optim = Optim(d_steps=1, lr_g=1e-4, lr_d=4e-4, adam_eps=1e-8, ema_start=2_000)
+    train = Train(
+        batch_size=256,
+        microbatch=128,
+        total_images=256 * 1_000_000,
+        save_images=256_000,
+        sheet_images=512_000,
+        report_images=10_240,
+    )
+    return Config(model=model, optim=optim, train=train)
+
+
+def sngan() -> Config:
+    """SN-GAN at 128 px (BigGAN-PyTorch `launch_SNGAN.sh`): five D steps, thin D, no attention, no average."""
+    model = replace(sagan().model, g_attention=(), d_attention=(), d_hidden="thin-reference")
+    optim = Optim(d_steps=5, lr_g=2e-4, lr_d=2e-4, beta2=0.9, adam_eps=1e-8, ema_decay=0.0)
+    train = Train(batch_size=64, total_images=5 * 64 * 450_000, save_images=640_000, sheet_images=320_000)
+    return Config(model=model, optim=optim, train=train)
+
+
+def brock_cifar() -> Config:
+    """CIFAR-10 as BigGAN-PyTorch trains it (`launch_cifar_ema.sh`): batch 50, four D steps."""
+    model = Model(
+        resolution=32,
+        num_classes=10,
+        g_channels=64,
+        d_channels=64,
+        g_attention=(),
+        d_attention=(),
+        dim_z=128,
+        shared_dim=0,
+        hierarchical_z=False,
+        init="N02",
+        sn_eps=1e-8,
+        power_iteration="per_forward",
+    )
+    optim = Optim(d_steps=4, lr_g=2e-4, lr_d=2e-4, adam_eps=1e-8, ema_start=1_000)
+    train = Train(batch_size=50, total_images=500 * 50_000, save_images=400_000, sheet_images=200_000)
+    return Config(model=model, optim=optim, train=train)
+
+
+def cifar10() -> Config:
+    """CIFAR-10 with the paper's own recipe for it: shared embedding, hierarchical z, two D steps."""
+    base = brock_cifar()
+    model = replace(base.model, shared_dim=128, hierarchical_z=True, init="ortho", sn_eps=1e-6)
+    optim = Optim(d_steps=4, lr_g=2e-4, lr_d=2e-4, ema_start=1_000)
+    return replace(base, model=replace(model, power_iteration="per_step"), data=Data(mirror=True), optim=optim)
+
+
+def cpu_small() -> Config:
+    """Learns 32 px images in about five minutes on two cores."""
+    model = Model(
+        resolution=32,
+        num_classes=10,
+        g_widths=(64, 64, 48, 32),
+        d_widths=(32, 48, 64, 64),
+        g_attention=(),
+        d_attention=(),
+        dim_z=64,
+        shared_dim=32,
+    )
+    optim = Optim(
+        lr_g=1e-3, lr_d=1e-3, lr_schedule="linear", decay_start=0.5, ema_decay=0.995, ema_warmup=True
+    )
+    train = Train(batch_size=32, total_images=130_000, save_images=32_000, sheet_images=16_000)
+    return Config(model=model, optim=optim, train=train)
+
+
+def cpu_medium() -> Config:
+    """Learns 32 px colour images in about twenty minutes on two cores."""
+    base = cpu_small()
+    model = replace(base.model, g_widths=(192, 128, 96, 48), d_widths=(48, 96, 128, 192))
+    return replace(base, model=model, train=replace(base.train, total_images=400_000))
+
+
+def cpu_large() -> Config:
+    """Learns 64 px images in a few hours on two cores."""
+    base = cpu_small()
+    model = replace(
+        base.model,
+        resolution=64,
+        dim_z=80,
+        g_widths=(256, 192, 128, 64, 32),
+        d_widths=(32, 64, 128, 192, 256),
+    )
+    return replace(base, model=model, train=replace(base.train, total_images=1_000_000))
+
+
+def tiny() -> Config:
+    """A test's size: seconds on one core, and nothing to look at."""
+    model = replace(cpu_small().model, g_widths=(8, 8, 8, 8), d_widths=(8, 8, 8, 8), dim_z=16, shared_dim=8)
+    train = Train(batch_size=8, total_images=320, save_images=160, sheet_images=160, report_images=32)
+    return replace(cpu_small(), model=model, train=replace(train, precision="float32"))
+
+
+def _at(base: Config, **changes: object) -> Config:
+    """`base` with other fields of its model."""
+    return replace(base, model=replace(base.model, **changes))  # type: ignore[arg-type]
+
+
+PRESETS: dict[str, Callable[[], Config]] = {
+    "tiny": tiny,
+    "cpu-small": cpu_small,
+    "cpu-medium": cpu_medium,
+    "cpu-large": cpu_large,
+    "cifar10": cifar10,
+    "biggan128": biggan128,
+    "biggan256": biggan256,
+    "biggan512": biggan512,
+    "brock-bs256x8": brock_bs256x8,
+    "brock-bs512x4": brock_bs512x4,
+    "brock-ch64-bs256x8": brock_ch64_bs256x8,
+    "brock-cifar": brock_cifar,
+    "sagan": sagan,
+    "sngan": sngan,
+}
+
+
+def preset(name: str) -> Config:
+    """The preset of this name.
+
+    Raises:
+        ConfigError: There is none; the nearest names are offered.
+    """
+    if name not in PRESETS:
+        near = nearest(name, list(PRESETS)) or f"; allowed is {', '.join(PRESETS)}."
+        raise ConfigError(f"--preset {name!r} is not known{near}")
+    return PRESETS[name]()

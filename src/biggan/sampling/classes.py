@@ -1,0 +1,207 @@
+"""Classes as people name them → mixes of class numbers → embedded classes c.
+
+One grammar for the command line, Python and the recipe in a picture. Which names there are is the model's affair
+(`models/bundle.py`), and what G does with c is `models/biggan.py`'s.
+"""
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+
+import torch
+from torch import Tensor
+
+from biggan.errors import ConfigError, nearest
+from biggan.models.biggan import Generator
+
+ClassLike = str | int | Mapping[str, float] | Mapping[int, float]
+"""A name, a number, text with several (see `parse_classes`), or a mix as names to weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMix:
+    """One class, or several in given shares; what a picture is asked to show."""
+
+    label: str | None
+    """Text that `parse_classes` reads back as this very mix; None in a model without classes."""
+    shares: tuple[tuple[int, float], ...]
+    """Pairs (class number, share), shares summing to 1; empty in a model without classes."""
+
+    @property
+    def numbers(self) -> str:
+        """The same mix by class numbers alone, `"7"` or `"7:0.7,8:0.3"`."""
+        if len(self.shares) == 1:
+            return str(self.shares[0][0])
+        return ",".join(f"{number}:{share:.3g}" for number, share in self.shares)
+
+
+def parse_classes(classes: ClassLike | Iterable[ClassLike] | None, class_names: Sequence[str]) -> list[ClassMix]:
+    """Reads what a user asks for.
+
+    Text is a list `"Ankle boot,Sneaker"` of names or numbers, case-blind, or `"all"`. With weights the list is one
+    mix, `"Sneaker:0.7,Bag:0.3"`; mixes are set apart by semicolons, `"Sneaker:2,Bag:1;Coat"`. Weights may have any
+    positive sum, by which they are divided; one below zero leads away from its class. A word that is a class's whole
+    name means that class first, so names may hold commas, colons and digits.
+
+    Args:
+        classes: None or `"all"` for every class in order; text, a number, `{"Sneaker": 0.7, "Bag": 0.3}`, or a list.
+        class_names: The model's names by class number; empty for a model without classes.
+
+    Returns:
+        At least one mix; for a model without classes the one nameless mix.
+
+    Raises:
+        ConfigError: An unknown or ambiguous class (the nearest names are offered), or weights without a positive sum.
+    """
+    if not class_names and (classes is None or classes == "all"):
+        return [ClassMix(None, ())]
+    if not class_names:
+        raise ConfigError("This model has no classes to choose from; leave out --classes.")
+    asked = "all" if classes is None else classes
+    items = list(asked) if isinstance(asked, Iterable) and not isinstance(asked, str | Mapping) else [asked]
+    mixes = [mix for item in items for mix in _parse_item(item, class_names)]
+    if not mixes:
+        raise ConfigError("No class was asked for; give at least one, or all (--classes).")
+    return mixes
+
+
+def embed(G: Generator, mixes: Sequence[ClassMix]) -> Tensor:
+    """Condition vectors c (len(mixes), D): each the sum of its classes' embeddings times their shares."""
+    return torch.cat([_embed_one(G, mix) for mix in mixes])
+
+
+def _embed_one(G: Generator, mix: ClassMix) -> Tensor:
+    device = next(G.parameters()).device
+    if not mix.shares:
+        return G.embed(torch.zeros(1, dtype=torch.int64, device=device))
+    numbers, shares = zip(*mix.shares, strict=True)
+    embedded = G.embed(torch.tensor(numbers, device=device))
+    return (embedded * torch.tensor(shares, device=device, dtype=embedded.dtype)[:, None]).sum(0, keepdim=True)
+
+
+def _parse_item(item: ClassLike, names: Sequence[str]) -> list[ClassMix]:
+    if isinstance(item, str):
+        if item.strip().lower() == "all" and not _matches(item, names):
+            return [_mix([(number, None)], names) for number in range(len(names))]
+        return [mix for group in _groups(item, names) for mix in _mixes(group, names)]
+    if isinstance(item, Mapping):
+        terms = [(_number(word, names), _weight(word, weight)) for word, weight in item.items()]
+        return [_mix(terms, names)]
+    return [_mix([(_number(item, names), None)], names)]
+
+
+_Term = tuple[int, float | None]  # class number, weight if one was written
+
+
+def _groups(text: str, names: Sequence[str]) -> list[list[_Term]]:
+    """The terms of a text, in groups that semicolons set apart."""
+    parts = re.split("([,;])", text)  # word, separator, word, ...
+    groups: list[list[_Term]] = [[]]
+    start = 0
+    while start < len(parts):
+        term, used = _longest_term(parts[start:], names)
+        groups[-1].append(term)
+        start += used + 1
+        if start <= len(parts) and parts[start - 1] == ";":
+            groups.append([])
+    return groups
+
+
+def _longest_term(parts: Sequence[str], names: Sequence[str]) -> tuple[_Term, int]:
+    """The term that takes most of the parts, since a name may hold separators; and how many parts it takes."""
+    most = 1 + 2 * max(len(re.findall("[,;]", name)) for name in names)
+    for used in range(min(most, len(parts)), 0, -1):
+        term = _term("".join(parts[:used]).strip(), names)
+        if term is not None:
+            return term, used
+    return (_number(parts[0], names), None), 1
+
+
+def _term(text: str, names: Sequence[str]) -> _Term | None:
+    number = _find(text, names)
+    if number is not None:
+        return number, None
+    word, colon, weight = text.rpartition(":")
+    number = _find(word, names) if colon else None
+    if number is None:
+        return None
+    return number, _weight(word, weight)
+
+
+def _weight(word: str | int, weight: str | float) -> float:
+    try:
+        return float(weight)
+    except (TypeError, ValueError):
+        raise ConfigError(f"The weight of class {word!r} is {weight!r}; give a number.") from None
+
+
+def _mixes(group: Sequence[_Term], names: Sequence[str]) -> list[ClassMix]:
+    """A group of terms is one mix if it has weights, and else a mix for each term."""
+    if all(weight is None for _, weight in group):
+        return [_mix([term], names) for term in group]
+    return [_mix(group, names)]
+
+
+def _mix(terms: Sequence[_Term], names: Sequence[str]) -> ClassMix:
+    if len(terms) == 1 and terms[0][1] is None:
+        return ClassMix(_name(terms[0][0], names), ((terms[0][0], 1.0),))
+    for number, weight in terms:
+        if weight is None:
+            name = names[number]
+            raise ConfigError(f"Class {name!r} in a mix has no weight; write {name}:0.5, for example.")
+    weights = [(number, weight) for number, weight in terms if weight is not None]
+    total = sum(weight for _, weight in weights)
+    if not 0 < total < math.inf or not all(math.isfinite(weight / total) for _, weight in weights):
+        raise ConfigError(f"The weights of a mix sum to {total:g}; give finite weights with a sum above 0.")
+    if len(weights) == 1:
+        return _mix([(weights[0][0], None)], names)
+    label = ",".join(f"{_name(number, names)}:{repr(weight).removesuffix('.0')}" for number, weight in weights)
+    return ClassMix(label, tuple((number, weight / total) for number, weight in weights))
+
+
+def _name(number: int, names: Sequence[str]) -> str:
+    """The class's name where it means that class alone, and else its number."""
+    return names[number] if _matches(names[number], names) == [number] else str(number)
+
+
+def _number(word: str | int, names: Sequence[str]) -> int:
+    numbers = f"a number from 0 to {len(names) - 1}"
+    if not isinstance(word, str):  # an int of Python is never a name
+        if isinstance(word, Integral) and 0 <= word < len(names):
+            return int(word)
+        raise ConfigError(f"Class {word!r} is not allowed; give a name or {numbers} (--classes).")
+    number = _find(word, names)
+    if number is None:
+        given = word.strip()[:80]
+        offer = nearest(given, list(names)) or f"; give one of {_few(names)}, or {numbers} (--classes)."
+        raise ConfigError(f"There is no class {given!r}{offer}")
+    return number
+
+
+def _find(word: str, names: Sequence[str]) -> int | None:
+    """The number of the class that a word names, if any."""
+    found = _matches(word, names)
+    if len(found) > 1:
+        same = " and ".join(map(str, found[:5]))
+        raise ConfigError(f"Class {word.strip()!r} may be any of the numbers {same}; give the number instead.")
+    if found:
+        return found[0]
+    digits = word.strip()
+    return int(digits) if re.fullmatch("[0-9]{1,9}", digits) and int(digits) < len(names) else None
+
+
+def _matches(word: str, names: Sequence[str]) -> list[int]:
+    """Numbers of the classes of that very name, or of that name but for case and spacing."""
+    exact = [number for number, name in enumerate(names) if name == word]
+    return exact or [number for number, name in enumerate(names) if _key(name) == _key(word)]
+
+
+def _key(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", name).casefold().split())
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")

@@ -1,0 +1,144 @@
+"""Training: the page to read first. What a run changes, one iteration, and `fit`.
+
+Progress is the number of images shown to D. Every draw is a function of (seed, stream, global image index), so that
+an iteration depends on nothing but the state and that number. The loop knows nothing of files, sheets or terminals:
+it calls hooks.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from biggan import latents
+from biggan.config import Config, Optim
+from biggan.latents import Stream
+from biggan.models.build import build
+from biggan.training.ema import averaged_copy, ema_decay, update_average
+from biggan.training.steps import DBatch, GBatch, discriminator_step, generator_step
+
+Figures = dict[str, Tensor]
+
+
+class Batches(Protocol):
+    """Real images by their place in the endless shuffled stream."""
+
+    def batch(self, start: int, count: int) -> tuple[Tensor, Tensor]:
+        """Images start to start + count - 1: x (count, C, H, W) in [-1, 1] and y (count,)."""
+
+
+class Training:
+    """The networks, their average, their optimizers and the number of images shown: all that a run changes.
+
+    Args:
+        config: The settings.
+        device: Where to compute.
+        dtype: Precision of convolutions; None for float32.
+    """
+
+    def __init__(self, config: Config, device: torch.device, dtype: torch.dtype | None = None) -> None:
+        self.config, self.device, self.images = config, device, 0
+        self.G, self.D = (network.to(device) for network in build(config.model, config.train.seed))
+        self.G.compute_dtype = self.D.compute_dtype = dtype
+        self.G_ema = averaged_copy(self.G)
+        self.optim_g = adam(self.G, config.optim.lr_g, config.optim)
+        self.optim_d = adam(self.D, config.optim.lr_d, config.optim)
+
+    @property
+    def images_per_iteration(self) -> int:
+        """Real images that one iteration shows to D."""
+        return self.config.optim.d_steps * self.config.train.batch_size
+
+    @property
+    def iteration(self) -> int:
+        """Iterations done."""
+        return self.images // self.images_per_iteration
+
+    @property
+    def done(self) -> bool:
+        """Whether all images were shown."""
+        return self.images >= self.config.train.total_images
+
+
+def adam(network: torch.nn.Module, lr: float, optim: Optim) -> torch.optim.Adam:
+    """The optimizer of one network (paper, Appendix C)."""
+    betas = (optim.beta1, optim.beta2)
+    return torch.optim.Adam(network.parameters(), lr, betas, optim.adam_eps, fused=True)
+
+
+def lr_factor(images: int, total_images: int, optim: Optim) -> float:
+    """What the learning rates are multiplied by after `images`: 1, or linear from 1 at `decay_start` to 0 at the end."""
+    if optim.lr_schedule == "constant":
+        return 1.0
+    left = 1 - images / total_images
+    return max(min(1.0, left / max(1 - optim.decay_start, 1e-9)), 0.0)
+
+
+def iterate(run: Training, data: Batches) -> Figures:
+    """D steps, one G step, one move of the average. Returns figures as 0-dim tensors, of the last D step."""
+    train, optim = run.config.train, run.config.optim
+    run.G.train(), run.D.train()
+    factor = lr_factor(run.images, train.total_images, optim)
+    for optimizer, lr in ((run.optim_g, optim.lr_g), (run.optim_d, optim.lr_d)):
+        optimizer.param_groups[0]["lr"] = lr * factor
+    figures: Figures = {}
+    iteration = run.iteration
+    for _ in range(optim.d_steps):
+        figures = discriminator_step(run.G, run.D, run.optim_d, list(d_batches(run, data)), optim)
+        run.images += train.batch_size
+    figures |= generator_step(run.G, run.D, run.optim_g, list(g_batches(run, iteration)), optim)
+    update_average(run.G_ema, run.G, ema_decay(iteration, optim.ema_decay, optim.ema_start, optim.ema_warmup))
+    return figures
+
+
+def draws(run: Training, streams: tuple[Stream, Stream], start: int, count: int) -> tuple[Tensor, Tensor]:
+    """Latents and labels of the images start to start + count - 1, on the device."""
+    seed, (stream_z, stream_y) = run.config.train.seed, streams
+    z = latents.normal(seed, stream_z, start, count, run.G.dim_z)
+    y = latents.labels(seed, stream_y, start, count, run.G.num_classes)
+    return z.to(run.device, non_blocking=True), y.to(run.device, non_blocking=True)
+
+
+def microbatches(run: Training, start: int) -> Iterable[tuple[int, int]]:
+    """(start, count) of each microbatch of a batch that begins at image `start`."""
+    size = run.config.train.microbatch or run.config.train.batch_size
+    return ((place, size) for place in range(start, start + run.config.train.batch_size, size))
+
+
+def d_batches(run: Training, data: Batches) -> Iterable[DBatch]:
+    """The next D step's microbatches."""
+    for start, count in microbatches(run, run.images):
+        yield DBatch(*data.batch(start, count), *draws(run, (Stream.Z_D, Stream.Y_D), start, count))
+
+
+def g_batches(run: Training, iteration: int) -> Iterable[GBatch]:
+    """An iteration's G step's microbatches."""
+    for start, count in microbatches(run, iteration * run.config.train.batch_size):
+        yield GBatch(*draws(run, (Stream.Z_G, Stream.Y_G), start, count))
+
+
+Hook = Callable[[Training, Figures], None]
+
+
+def fit(run: Training, data: Batches, hooks: Iterable[Hook]) -> None:
+    """Trains until all images were shown, calling every hook after every iteration.
+
+    Hooks see the state and the figures; one stops the run by raising.
+    """
+    hooks = list(hooks)
+    while not run.done:
+        figures = iterate(run, data)
+        for hook in hooks:
+            hook(run, figures)
+
+
+def every(images: int, hook: Hook) -> Hook:
+    """`hook` called whenever a multiple of `images` was passed, and at the end."""
+
+    def sometimes(run: Training, figures: Figures) -> None:
+        before = run.images - run.images_per_iteration
+        if run.done or run.images // images > before // images:
+            hook(run, figures)
+
+    return sometimes

@@ -1,0 +1,44 @@
+"""Orthogonal regularisation: weights kept near orthogonal rows, as a pure penalty and as its gradient.
+
+A weight is a matrix W (filters, rest), its Gram matrix over filters is W Wᵀ. The paper (Section 3.1, Equation 3)
+keeps filters in columns, which is the same matrix.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Kind = Literal["paper", "reference", "identity"]
+
+
+def _excess(matrix: Tensor, kind: Kind) -> Tensor:
+    """What the penalty squares: the Gram matrix's off-diagonal part, or its difference from I."""
+    gram = matrix @ matrix.mT
+    diagonal = torch.diag(gram) if kind != "identity" else torch.ones_like(gram[0])
+    return gram - torch.diag(diagonal)
+
+
+def orthogonal_penalty(weight: Tensor, kind: Kind) -> Tensor:
+    """The penalty of one weight, a scalar, before its strength.
+
+    Args:
+        weight: (filters, …).
+        kind: `paper` ‖W Wᵀ∘(1−I)‖²; `reference` half of it, what BigGAN-PyTorch adds for an equal strength;
+            `identity` ‖W Wᵀ − I‖² (Brock et al. 2017).
+    """
+    return (0.5 if kind == "reference" else 1.0) * _excess(weight.flatten(1), kind).square().sum()
+
+
+@torch.no_grad()
+def add_orthogonal_gradient(parameters: Iterable[nn.Parameter], strength: float, kind: Kind) -> None:
+    """Adds the gradient of `strength * orthogonal_penalty` to every `.grad` of two dimensions or more.
+
+    In closed form, 4 (W Wᵀ∘(1−I)) W for the paper's, so that no graph is kept.
+    """
+    factor = strength * (2.0 if kind == "reference" else 4.0)
+    for parameter in parameters:
+        if strength and parameter.ndim > 1 and parameter.grad is not None:
+            matrix = parameter.flatten(1)
+            parameter.grad.add_((_excess(matrix, kind) @ matrix).view_as(parameter), alpha=factor)

@@ -1,0 +1,102 @@
+"""One step of D and one of G: microbatches, accumulation, which statistics move when.
+
+What moves when is the config's `power_iteration`. Per forward (the reference): every training-mode forward moves
+spectral vectors and running statistics, G's also inside D steps. Per step: G's running statistics move only in G
+steps, by the mean over its microbatches, and spectral vectors once after each optimizer step; a step is then the
+same however its batch is split, up to the batch norm of each microbatch. Not here: where batches come from.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from biggan.config import Optim
+from biggan.models.biggan import Discriminator, Generator
+from biggan.models.layers import norms
+from biggan.models.spectral import advance
+from biggan.training.losses import d_loss, g_loss
+from biggan.training.regularizers import add_orthogonal_gradient
+
+MOMENTUM = 0.1  # weight of one step's batch in the running statistics
+
+
+class DBatch(NamedTuple):
+    """A microbatch of a D step."""
+
+    x: Tensor  # real images (N, C, H, W)
+    y: Tensor  # their labels (N,)
+    z: Tensor  # latents (N, dim_z)
+    y_fake: Tensor  # labels to draw (N,)
+
+
+class GBatch(NamedTuple):
+    """A microbatch of a G step."""
+
+    z: Tensor  # latents (N, dim_z)
+    y: Tensor  # labels to draw (N,)
+
+
+def track_statistics(G: Generator, place: int | None, count: int) -> None:
+    """Sets how far the next training forward moves the running statistics of a per-step G.
+
+    Args:
+        place: The microbatch's place among `count`, from 0, or None for a forward that must move nothing.
+        count: Microbatches of the step. Sequential moves of m/count / (1 - (count - 1 - place) m/count) make each
+            microbatch weigh m/count in the end.
+    """
+    if G.config.power_iteration == "per_forward":
+        return
+    share = MOMENTUM / count
+    momentum = 0.0 if place is None else share / (1 - (count - 1 - place) * share)
+    for _, norm in norms(G):
+        norm.momentum = momentum
+
+
+def discriminator_step(
+    G: Generator, D: Discriminator, optimizer: Optimizer, batches: Sequence[DBatch], optim: Optim
+) -> dict[str, Tensor]:
+    """One optimizer step of D over equal microbatches (paper, Appendix C; BigGAN-PyTorch `train_fns.py`).
+
+    Returns:
+        Figures as 0-dim tensors, means over the step: D's loss on real and drawn images, D's output on each.
+    """
+    D.requires_grad_(True)
+    optimizer.zero_grad()
+    track_statistics(G, None, len(batches))
+    figures = []
+    for x, y, z, y_fake in batches:
+        with torch.no_grad():
+            fake = G(z, G.embed(y_fake))
+        logits = D(torch.cat([fake, x]), torch.cat([y_fake, y]) if D.num_classes else None)
+        on_fake, on_real = logits.split([len(fake), len(x)])
+        loss_real, loss_fake = d_loss(optim.loss, on_real, on_fake)
+        ((loss_real + loss_fake) / len(batches)).backward()
+        figures.append(torch.stack([loss_real, loss_fake, on_real.mean(), on_fake.mean()]).detach())
+    add_orthogonal_gradient(D.parameters(), optim.ortho_d, optim.ortho_kind)
+    optimizer.step()
+    advance(D)
+    names = ("loss_d_real", "loss_d_fake", "d_real", "d_fake")
+    return dict(zip(names, torch.stack(figures).mean(0), strict=True))
+
+
+def generator_step(
+    G: Generator, D: Discriminator, optimizer: Optimizer, batches: Sequence[GBatch], optim: Optim
+) -> dict[str, Tensor]:
+    """One optimizer step of G over equal microbatches, D's weights held; returns G's loss as a 0-dim tensor."""
+    D.requires_grad_(False)
+    optimizer.zero_grad()
+    losses = []
+    for place, (z, y) in enumerate(batches):
+        track_statistics(G, place, len(batches))
+        loss = g_loss(optim.loss, D(G(z, G.embed(y)), y if D.num_classes else None))
+        (loss / len(batches)).backward()
+        losses.append(loss.detach())
+    spared = G.get_parameter("shared.weight") if hasattr(G, "shared") else None
+    weights = [parameter for parameter in G.parameters() if parameter is not spared]
+    add_orthogonal_gradient(weights, optim.ortho_g, optim.ortho_kind)
+    optimizer.step()
+    advance(G)
+    return {"loss_g": torch.stack(losses).mean()}

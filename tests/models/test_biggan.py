@@ -1,0 +1,292 @@
+"""The networks against the reference's recorded numbers, and against the independent float64 oracle elsewhere."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from cases import BIGGAN32, GOLDEN, GOLDEN_MODELS, assert_all_close, golden, part
+from oracle import Network
+from torch import Tensor, nn
+
+from biggan.config import Model
+from biggan.errors import ConfigError
+from biggan.models.biggan import Discriminator, Generator
+from biggan.models.build import skeleton
+
+FUSED = pytest.mark.parametrize("fused", [True, False], ids=["fused", "plain"])
+MODE = pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+
+
+def buffers(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.named_buffers()}
+
+
+# --- the reference's numbers ---
+
+
+@FUSED
+@MODE
+@pytest.mark.parametrize("name", GOLDEN_MODELS)
+def test_generator_is_the_reference_s(name, training, fused):
+    G = Generator(replace(GOLDEN_MODELS[name], fused_resampling=fused)).train(training)
+    G.load_state_dict(golden(f"{name}/G_init"))
+    before, forward = buffers(G), golden(f"{name}/forward")
+    x = G(forward["z"], G.embed(forward["y"]))
+    torch.testing.assert_close(x, forward["G_train_out" if training else "G_eval_out"], atol=1e-5, rtol=0)
+    after = part(forward, "G_buf_after_train_fwd") if training else before
+    assert buffers(G).keys() == after.keys()
+    assert_all_close(buffers(G), after, atol=1e-5 * training, rtol=1e-5 * training)
+
+
+@FUSED
+@MODE
+@pytest.mark.parametrize("name", GOLDEN_MODELS)
+def test_discriminator_is_the_reference_s(name, training, fused):
+    D = Discriminator(replace(GOLDEN_MODELS[name], fused_resampling=fused)).train(training)
+    D.load_state_dict(golden(f"{name}/D_init"))
+    before, forward = buffers(D), golden(f"{name}/forward")
+    logits = D(forward["x"], forward["y_real"])
+    expected = forward["D_train_logits_real" if training else "D_eval_logits_real"]
+    torch.testing.assert_close(logits, expected, atol=2e-5, rtol=1e-5)
+    if not training:
+        logits = D(forward["G_eval_out"], forward["y"])
+        torch.testing.assert_close(logits, forward["D_eval_logits_fake"], atol=2e-5, rtol=1e-5)
+    after = part(forward, "D_buf_after_train_fwd") if training else before
+    assert buffers(D).keys() == after.keys()
+    assert_all_close(buffers(D), after, atol=1e-5 * training, rtol=1e-5 * training)
+
+
+CIFAR = Model(
+    resolution=32,
+    num_classes=10,
+    g_channels=64,
+    d_channels=64,
+    g_attention=(),
+    d_attention=(),
+    dim_z=128,
+    hierarchical_z=False,
+    shared_dim=0,
+)
+
+
+@pytest.mark.parametrize(("listing", "model"), [("biggan128_ch96_bs256x8", Model()), ("biggan32_cifar_script", CIFAR)])
+def test_state_names_shapes_and_order_are_the_reference_s(listing, model):
+    text = (GOLDEN / "listings" / f"{listing}.txt").read_text()
+    G, D = skeleton(model)
+    lines = []
+    for title, network in (("## G", G), ("## D", D)):
+        lines.append(title)
+        lines += [f"{name} {list(t.shape)} float32" for name, t in network.state_dict().items()]
+    assert lines == text.splitlines()
+
+
+# --- the oracle's ---
+
+TINY = Model(
+    resolution=32, num_classes=5, g_channels=2, d_channels=2, g_attention=(), d_attention=(), dim_z=12, shared_dim=3
+)
+TINY64 = replace(TINY, resolution=64, dim_z=15)
+MODELS = {
+    "64 px, attention": replace(TINY64, g_attention=(32,), d_channels=4, d_attention=(16,)),
+    "128 px, attention": replace(
+        TINY, resolution=128, dim_z=12, g_channels=4, g_attention=(64,), d_channels=8, d_attention=(64,)
+    ),
+    "256 px, attention": replace(
+        TINY, resolution=256, dim_z=14, g_channels=4, g_attention=(128,), d_channels=4, d_attention=(64,)
+    ),
+    "512 px, attention": replace(
+        TINY, resolution=512, dim_z=16, g_channels=2, g_attention=(64,), d_channels=4, d_attention=(64,)
+    ),
+    "attention everywhere": replace(TINY, g_attention=(8, 16, 32), d_attention=(16, 8)),
+    "D attention at 4 px": replace(TINY64, d_attention=(4, 8)),
+    "unconditional": replace(TINY, num_classes=0),
+    "unconditional, no shared": replace(TINY, num_classes=0, shared_dim=0),
+    "unconditional, flat z": replace(TINY, num_classes=0, hierarchical_z=False),
+    "unconditional, flat z, no norm": replace(TINY, num_classes=0, hierarchical_z=False, norm="none"),
+    "instance norm": replace(TINY, norm="instance"),
+    "no norm": replace(TINY, norm="none"),
+    "tables": replace(TINY, shared_dim=0, hierarchical_z=False, dim_z=7),
+    "tables, instance norm": replace(TINY, shared_dim=0, hierarchical_z=False, norm="instance"),
+    "one-hot and hierarchical z": replace(TINY, shared_dim=0),
+    "shared, flat z": replace(TINY64, hierarchical_z=False, dim_z=7),
+    "thin D": replace(TINY64, d_hidden="thin"),
+    "the reference's thin D": replace(TINY64, d_hidden="thin-reference"),
+    "widths": replace(TINY64, g_widths=(6, 5, 9, 3, 4), d_widths=(3, 8, 8, 5, 5), d_attention=(16,)),
+    "widths that keep their number": replace(TINY, g_widths=(4, 4, 4, 4), d_widths=(3, 3, 5, 5)),
+    "widths that change without downsampling": replace(TINY, d_widths=(3, 4, 5, 7)),
+    "grey": replace(TINY, image_channels=1),
+    "RGBA": replace(TINY, image_channels=4),
+    "spectral norm on G only": replace(TINY, spectral_norm="generator"),
+    "spectral norm on D only": replace(TINY, spectral_norm="discriminator"),
+    "no spectral norm": replace(TINY, spectral_norm="none"),
+    "two singular values, two iterations": replace(TINY, num_singular_values=2, num_power_iterations=2),
+    "epsilons": replace(TINY, norm_eps=0.3, sn_eps=0.5),
+    "one class": replace(TINY, num_classes=1),
+    "N02": replace(TINY, init="N02"),
+}
+SMALL = [name for name, model in MODELS.items() if model.resolution <= 64]
+
+
+@torch.no_grad()
+def stir(network: nn.Module) -> None:
+    """Moves what starts at 0 or 1 (gamma, running moments, affine gains, biases) so that every term counts."""
+    for name, tensor in network.state_dict().items():
+        if name.endswith("stored_var"):
+            tensor.uniform_(0.5, 1.5)
+        elif name.endswith("gamma"):
+            tensor.fill_(0.6)
+        elif tensor.ndim == 1 and "sv" not in name:
+            tensor.add_(0.1 * torch.randn_like(tensor))
+
+
+def make(kind: type[nn.Module], model: Model, fused: bool, training: bool) -> nn.Module:
+    network = kind(replace(model, fused_resampling=fused)).double().train(training)
+    stir(network)
+    return network
+
+
+def g_inputs(G: Generator, count: int = 3) -> tuple[Tensor, Tensor]:
+    y = torch.arange(count) % max(G.num_classes, 1)
+    return torch.randn(count, G.dim_z).double(), G.embed(y).detach()
+
+
+def d_inputs(model: Model, count: int = 3) -> tuple[Tensor, Tensor | None]:
+    x = torch.rand(count, model.image_channels, model.resolution, model.resolution).double() * 2 - 1
+    return x, torch.arange(count) % model.num_classes if model.num_classes else None
+
+
+@FUSED
+@MODE
+@pytest.mark.parametrize("name", MODELS)
+def test_generator_is_the_oracle_s(name, training, fused):
+    model = replace(MODELS[name], power_iteration="per_forward")
+    G = make(Generator, model, fused, training)
+    z, c = g_inputs(G)
+    oracle, before = Network(G.state_dict(), model, training), buffers(G)
+    expected = oracle.generate(z, c)
+    x = G(z, c)
+    assert x.shape == (3, model.image_channels, model.resolution, model.resolution)
+    torch.testing.assert_close(x, expected, atol=1e-9, rtol=0)
+    assert_all_close(buffers(G), before | oracle.written, atol=1e-9, rtol=1e-9)
+
+
+@FUSED
+@MODE
+@pytest.mark.parametrize("name", MODELS)
+def test_discriminator_is_the_oracle_s(name, training, fused):
+    model = replace(MODELS[name], power_iteration="per_forward")
+    D = make(Discriminator, model, fused, training)
+    x, y = d_inputs(model)
+    oracle, before = Network(D.state_dict(), model, training), buffers(D)
+    expected = oracle.discriminate(x, y)
+    logits = D(x) if y is None else D(x, y)
+    assert logits.shape == (3, 1)
+    torch.testing.assert_close(logits, expected, atol=1e-9, rtol=1e-9)
+    assert_all_close(buffers(D), before | oracle.written, atol=1e-9, rtol=1e-9)
+
+
+def leaves(network: nn.Module) -> dict[str, Tensor]:
+    return {name: p.detach().clone().requires_grad_() for name, p in network.named_parameters()}
+
+
+@FUSED
+@pytest.mark.parametrize("name", SMALL)
+def test_gradients_are_the_oracle_s(name, fused):
+    model = MODELS[name]
+    G, D = make(Generator, model, fused, True), make(Discriminator, model, fused, True)
+    z, c = g_inputs(G)
+    g_leaves, d_leaves = leaves(G), leaves(D)
+    x = Network(G.state_dict() | g_leaves, model, True).generate(z, c)
+    _, y = d_inputs(model)
+    logits = Network(D.state_dict() | d_leaves, model, True).discriminate(x, y)
+    both = [tensor for name, tensor in [*g_leaves.items(), *d_leaves.items()] if name != "shared.weight"]
+    expected = torch.autograd.grad(logits.square().sum(), both)
+    ours = [p for name, p in [*G.named_parameters(), *D.named_parameters()] if name != "shared.weight"]
+    gradients = torch.autograd.grad(D(G(z, c), y).square().sum(), ours)
+    for ours, theirs in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-9 * max(1, float(theirs.abs().max())), rtol=1e-7)
+
+
+# --- per optimizer step ---
+
+
+@MODE
+def test_per_step_no_forward_moves_a_spectral_vector(training):
+    model = replace(BIGGAN32, power_iteration="per_step")
+    G, D = make(Generator, model, True, training), make(Discriminator, model, True, training)
+    before = {name: t for network in (G, D) for name, t in buffers(network).items() if "stored" not in name}
+    z, c = g_inputs(G)
+    D(G(z, c), torch.arange(3))
+    for network in (G, D):
+        after = {name: t for name, t in buffers(network).items() if name in before and "stored" not in name}
+        assert_all_close(after, {name: before[name] for name in after}, atol=0)
+
+
+# --- embedding of classes ---
+
+
+def test_embedding_reads_rows_of_the_shared_table():
+    G = Generator(TINY)
+    y = torch.tensor([4, 0, 4])
+    assert torch.equal(G.embed(y), G.shared.weight[y])
+
+
+def test_embedding_without_a_shared_table_is_one_hot_and_mixes():
+    G = Generator(MODELS["tables"]).double().eval()
+    c = G.embed(torch.tensor([2, 4]))
+    assert torch.equal(c, torch.eye(5).double()[[2, 4]])
+    z = torch.randn(1, G.dim_z).double()
+    mixed = Network(G.state_dict(), G.config).generate(z, c.mean(0, keepdim=True))
+    torch.testing.assert_close(G(z, c.mean(0, keepdim=True)), mixed, atol=1e-9, rtol=0)
+
+
+def test_unconditional_embedding_is_empty():
+    G = Generator(MODELS["unconditional"])
+    assert G.embed(torch.zeros(3, dtype=torch.long)).shape == (3, 0)
+
+
+# --- what the settings refuse or promise ---
+
+
+@pytest.mark.parametrize("field", ["g_attention", "d_attention"])
+def test_attention_on_fewer_than_8_channels_is_refused(field):
+    model = replace(TINY, g_widths=(8, 8, 7, 8), d_widths=(7, 8, 8, 8), **{field: (16,)})
+    with pytest.raises(ConfigError, match="8 channels"):
+        (Generator if field == "g_attention" else Discriminator)(model)
+
+
+def test_images_are_within_minus_one_and_one():
+    G = Generator(TINY).train()
+    x = G(torch.full((4, 12), 50.0), G.embed(torch.arange(4)))
+    assert x.abs().max() <= 1
+    assert x.isfinite().all()
+
+
+def test_each_image_in_evaluation_depends_on_its_own_inputs_only():
+    G = make(Generator, TINY, True, False)
+    z, c = g_inputs(G)
+    alone = torch.cat([G(z[i : i + 1], c[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(G(z, c), alone, atol=1e-12, rtol=0)
+
+
+def test_statistics_put_in_are_the_ones_used():
+    G = make(Generator, TINY, True, False)
+    names = [name for name in G.state_dict() if "stored" in name]
+    row = {name: torch.rand_like(G.state_dict()[name]) + 0.5 for name in names}
+    z, c = g_inputs(G)
+    expected = Network(G.state_dict() | row, TINY).generate(z, c)
+    G.use_statistics(row)
+    torch.testing.assert_close(G(z, c), expected, atol=1e-9, rtol=0)
+
+
+def test_logits_are_a_linear_function_of_the_sum_over_pixels_plus_the_projection():
+    D = make(Discriminator, TINY, True, False)
+    x, y = d_inputs(TINY, 5)
+    each = torch.stack([D(x, torch.full_like(y, k)) for k in range(5)])  # (class, image, 1)
+    free = Discriminator(replace(TINY, num_classes=0)).double().eval()
+    free.load_state_dict({name: t for name, t in D.state_dict().items() if not name.startswith("embed")})
+    projections = (each - free(x)).squeeze(2)
+    assert projections.shape == (5, 5)
+    assert math.isclose(float(torch.linalg.matrix_rank(projections)), 5)
+    torch.testing.assert_close(D(x, y), each[y, torch.arange(5)], atol=1e-12, rtol=0)
