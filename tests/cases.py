@@ -56,5 +56,9 @@ def assert_all_close(actual: dict[str, Tensor], expected: dict[str, Tensor], *, 
     assert not missing, f"missing {sorted(missing)}"
     for name, tensor in expected.items():
         torch.testing.assert_close(
-            actual[name].detach().double(), tensor.double(), atol=atol, rtol=rtol, msg=lambda m, name=name: f"{name}: {m}"
+            actual[name].detach().double(),
+            tensor.double(),
+            atol=atol,
+            rtol=rtol,
+            msg=lambda m, name=name: f"{name}: {m}",
         )

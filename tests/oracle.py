@@ -96,8 +96,10 @@ class Network:
     def bias(self, name: str) -> Tensor | None:
         return self.state.get(f"{name}.bias")
 
-    def conv(self, name: str, x: Tensor) -> Tensor:
+    def conv(self, name: str, x: Tensor, channels: int) -> Tensor:
+        """3x3 (or whatever size the kernel has) to `channels`, which the kernel has to have."""
         weight = self.weight(name)
+        assert weight.shape[:2] == (channels, x.shape[1]), f"{name}: {tuple(weight.shape)}"
         return F.conv2d(x, weight, self.bias(name), padding=weight.shape[-1] // 2)
 
     def linear(self, name: str, x: Tensor) -> Tensor:
@@ -154,12 +156,12 @@ class Network:
         def pool(t: Tensor) -> Tensor:
             return t.reshape(n, -1, height // 2, 2, width // 2, 2).amax((3, 5)).flatten(2)
 
-        theta = self.conv(f"{name}.theta", x).flatten(2)
-        phi, g = pool(self.conv(f"{name}.phi", x)), pool(self.conv(f"{name}.g", x))
+        theta = self.conv(f"{name}.theta", x, channels // 8).flatten(2)
+        phi, g = pool(self.conv(f"{name}.phi", x, channels // 8)), pool(self.conv(f"{name}.g", x, channels // 2))
         scores = torch.einsum("ncq,nck->nqk", theta, phi)
         beta = scores.exp() / scores.exp().sum(-1, keepdim=True)
         mixed = torch.einsum("nck,nqk->ncq", g, beta).reshape(n, channels // 2, height, width)
-        return self.state[f"{name}.gamma"] * self.conv(f"{name}.o", mixed) + x
+        return self.state[f"{name}.gamma"] * self.conv(f"{name}.o", mixed, channels) + x
 
     # --- networks ---
 
@@ -173,43 +175,47 @@ class Network:
         for i in range(blocks):
             extra = z[:, (i + 1) * chunk : (i + 2) * chunk]
             condition = torch.cat((c, extra), 1) if model.hierarchical_z else c
-            x = self.g_block(f"blocks.{i}.0", x, condition)
+            x = self.g_block(f"blocks.{i}.0", x, condition, widths[i + 1])
             if x.shape[-1] in model.g_attention:
                 x = self.attention(f"blocks.{i}.1", x)
         x = self._affine("output_layer.0", self.batch_norm("output_layer.0", x, OUTPUT_EPS))
-        return self.conv("output_layer.2", x.clamp(min=0)).tanh()
+        return self.conv("output_layer.2", x.clamp(min=0), model.image_channels).tanh()
 
-    def g_block(self, name: str, x: Tensor, c: Tensor) -> Tensor:
+    def g_block(self, name: str, x: Tensor, c: Tensor, channels: int) -> Tensor:
         def upsample(t: Tensor) -> Tensor:
             return t.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
         h = self.conditional_norm(f"{name}.bn1", x, c).clamp(min=0)
-        h = self.conv(f"{name}.conv1", upsample(h))
-        h = self.conv(f"{name}.conv2", self.conditional_norm(f"{name}.bn2", h, c).clamp(min=0))
-        return h + self.conv(f"{name}.conv_sc", upsample(x))
+        h = self.conv(f"{name}.conv1", upsample(h), channels)
+        h = self.conv(f"{name}.conv2", self.conditional_norm(f"{name}.bn2", h, c).clamp(min=0), channels)
+        return h + self.conv(f"{name}.conv_sc", upsample(x), channels)
 
     def discriminate(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Logits (N, 1) of images (N, C, H, W) and labels (N,)."""
         widths = d_widths(self.model)
         x = x.double()
         for i in range(len(widths)):
-            x = self.d_block(f"blocks.{i}.0", i, x)
+            x = self.d_block(f"blocks.{i}.0", i, x, widths[i])
             if x.shape[-1] in self.model.d_attention:
                 x = self.attention(f"blocks.{i}.1", x)
         h = x.clamp(min=0).sum((2, 3))
         logits = self.linear("linear", h)
         return logits if y is None else logits + (self.weight("embed")[y] * h).sum(1, keepdim=True)
 
-    def d_block(self, name: str, index: int, x: Tensor) -> Tensor:
+    def d_block(self, name: str, index: int, x: Tensor, channels: int) -> Tensor:
+        # SN-GAN's hidden width is the input's, but ch in the first block; BigGAN-PyTorch has the image's channels there.
+        thin = self.model.d_hidden == "thin-reference" or (self.model.d_hidden == "thin" and index > 0)
+        hidden = x.shape[1] if thin else channels
         down = index < D_DOWNSAMPLES[self.model.resolution]
 
         def pool(t: Tensor) -> Tensor:
             n, channels, height, width = t.shape
             return t.reshape(n, channels, height // 2, 2, width // 2, 2).mean((3, 5)) if down else t
 
-        h = self.conv(f"{name}.conv1", x if index == 0 else x.clamp(min=0))
-        h = pool(self.conv(f"{name}.conv2", h.clamp(min=0)))
-        if not down and x.shape[1] == h.shape[1]:
+        h = self.conv(f"{name}.conv1", x if index == 0 else x.clamp(min=0), hidden)
+        h = pool(self.conv(f"{name}.conv2", h.clamp(min=0), channels))
+        if not down and x.shape[1] == channels:
             return h + x
-        shortcut = f"{name}.conv_sc"
-        return h + (self.conv(shortcut, pool(x)) if index == 0 else pool(self.conv(shortcut, x)))
+        if index == 0:
+            return h + self.conv(f"{name}.conv_sc", pool(x), channels)
+        return h + pool(self.conv(f"{name}.conv_sc", x, channels))

@@ -85,21 +85,21 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, most: int = MOST_JSON) -> Any:
     """The value in a JSON file of ours.
 
     Raises:
-        ModelError: The file is missing, not a regular file, larger than 16 MiB, or not JSON.
+        ModelError: The file is missing, not a regular file, larger than `most` bytes, or not JSON.
     """
     if not path.is_file():
         raise ModelError(f"{path} is missing; give an undamaged folder.")
     try:
         with path.open("rb") as file:
-            content = file.read(MOST_JSON + 1)
-        value = json.loads(content) if len(content) <= MOST_JSON else None
+            content = file.read(most + 1)
+        value = json.loads(content) if len(content) <= most else None
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read as JSON ({error}); give an undamaged folder.") from error
-    if len(content) > MOST_JSON:
+    if len(content) > most:
         raise ModelError(f"{path} is larger than any such file; give an undamaged folder.")
     return value
 
@@ -139,8 +139,8 @@ def _swap(new: Path, place: Path) -> None:
         place.rename(aside)
     try:
         new.rename(place)
-    except OSError:
-        if stood:
+    except BaseException:  # Ctrl-C too
+        if stood and not place.exists():
             aside.rename(place)
         raise
     _flush(place.parent)

@@ -115,7 +115,11 @@ class Model:
     def _check_attention(self, num_blocks: int) -> None:
         for name, asked, places in (
             ("g_attention", self.g_attention, [8 << i for i in range(num_blocks)]),
-            ("d_attention", self.d_attention, [8, 16] if self.resolution == 32 else [4 << i for i in range(num_blocks)]),
+            (
+                "d_attention",
+                self.d_attention,
+                [8, 16] if self.resolution == 32 else [4 << i for i in range(num_blocks)],
+            ),
         ):
             ok = set(asked) <= set(places) and len(set(asked)) == len(asked)
             _require(ok, name, asked, f"any of {', '.join(map(str, places))} at {self.resolution} px")
@@ -277,7 +281,7 @@ def _convert(hint: Any, value: object, where: str) -> Any:
         return tuple(_convert(args[0], item, where) for item in value)
     if hint is float and type(value) in (int, float):
         return _finite(value, where)
-    if type(value) is hint:
+    if type(value) is hint and (hint is not int or -(2**63) <= value < 2**63):
         return value
     raise ConfigError(f"{where} must be of type {getattr(hint, '__name__', hint)}, and is {str(value)[:80]!r}.")
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The command line: one function a command; the only place that prints."""

@@ -75,7 +75,20 @@ class GeneratorBlock(nn.Module):
         else:
             h = self.conv1(F.interpolate(h, scale_factor=2))
             shortcut = self.conv_sc(F.interpolate(x, scale_factor=2))
-        return self.conv2(F.relu_(self.bn2(h, c))) + shortcut
+        h = self.conv2(F.relu_(self.bn2(h, c)))
+        y: Tensor = h + shortcut
+        return y
+
+
+class GeneratorStage(nn.ModuleList):
+    """A block, then attention where its resolution has it; the condition goes to the block."""
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        block, *attention = self
+        h: Tensor = block(x, c)
+        for layer in attention:
+            h = layer(h)
+        return h
 
 
 def conditional_norm(channels: int, condition: int, config: Model) -> Norm:
@@ -84,7 +97,7 @@ def conditional_norm(channels: int, condition: int, config: Model) -> Norm:
     if condition == 0:
         return AffineNorm(channels, *settings)
     if config.shared_dim == 0 and not config.hierarchical_z:
-        return ConditionalNorm(channels, *(ClassTable(condition, channels) for _ in range(2)), *settings)
+        return ConditionalNorm(channels, ClassTable(condition, channels), ClassTable(condition, channels), *settings)
     norm = spectral_settings(config, "generator")
     gain, bias = (SpectralLinear(condition, channels, bias=False, norm=norm) for _ in range(2))
     return ConditionalNorm(channels, gain, bias, *settings)
@@ -119,7 +132,7 @@ class Generator(nn.Module):
             stage: list[nn.Module] = [GeneratorBlock(channels, out_channels, condition, config)]
             if BOTTOM * 2 ** (i + 1) in config.g_attention:
                 stage.append(Attention(out_channels, norm))
-            self.blocks.append(nn.ModuleList(stage))
+            self.blocks.append(GeneratorStage(stage))
         self.output_layer = nn.Sequential(
             AffineNorm(widths[-1], "batch", OUTPUT_NORM_EPS, config.cross_replica),
             nn.ReLU(inplace=True),
@@ -140,13 +153,11 @@ class Generator(nn.Module):
         return embedded
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
-        chunks = z.split(self.chunk, 1)
+        chunks = torch.split(z, self.chunk, 1)
         h = self.linear(chunks[0]).view(len(z), -1, BOTTOM, BOTTOM)
         h = h.to(dtype=self.compute_dtype or h.dtype, memory_format=torch.channels_last)
-        for i, (block, *attention) in enumerate(self.blocks):  # type: ignore[misc]
-            h = block(h, torch.cat([c, chunks[i + 1]], 1) if self.config.hierarchical_z else c)
-            for layer in attention:
-                h = layer(h)
+        for i, stage in enumerate(self.blocks):
+            h = stage(h, torch.cat([c, chunks[i + 1]], 1) if self.config.hierarchical_z else c)
         return torch.tanh(self.output_layer(h).to(z.dtype))
 
     def use_statistics(self, row: Mapping[str, Tensor]) -> None:

@@ -1,7 +1,11 @@
 """From a config to the two networks; what they cost."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from biggan.config import Model
 from biggan.models.biggan import Discriminator, Generator
@@ -18,9 +22,21 @@ def build(config: Model, seed: int = 0) -> tuple[Generator, Discriminator]:
         return Generator(config), Discriminator(config)
 
 
+class _Unfilled(TorchFunctionMode):
+    """Leaves new weights as they come: filling them on the meta device would import torch's compiler, for seconds."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else given["tensor"]
+        return torch.empty(*args, **given) if func is torch.randn else func(*args, **given)
+
+
 def skeleton(config: Model) -> tuple[Generator, Discriminator]:
     """G and D without memory (on the meta device), for their shapes; errors as `build`."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         return Generator(config), Discriminator(config)
 
 

@@ -41,10 +41,11 @@ class Norm(nn.Module):
             return x
         if self.training and self.kind == "batch" and self.cross_replica and distributed.world_size() > 1:
             return self._normalise_over_replicas(x)
-        stored = (None, None) if self.training and self.momentum == 0 else (self.stored_mean, self.stored_var)
+        frozen = self.training and self.momentum == 0
+        mean, var = (None, None) if frozen else (self.stored_mean, self.stored_var)
         if self.kind == "batch":
-            return F.batch_norm(x, *stored, training=self.training, momentum=self.momentum, eps=self.eps)
-        return F.instance_norm(x, *stored, use_input_stats=self.training, momentum=self.momentum, eps=self.eps)
+            return F.batch_norm(x, mean, var, training=self.training, momentum=self.momentum, eps=self.eps)
+        return F.instance_norm(x, mean, var, use_input_stats=self.training, momentum=self.momentum, eps=self.eps)
 
     def _normalise_over_replicas(self, x: Tensor) -> Tensor:
         """Batch norm with moments over all processes, which hold equal shares of the batch."""
@@ -56,7 +57,8 @@ class Norm(nn.Module):
             self.stored_mean.lerp_(mean.detach(), self.momentum)
             self.stored_var.lerp_(var.detach() * (count / (count - 1)), self.momentum)
         scale = torch.rsqrt(var + self.eps)
-        return (wide * scale.view(-1, 1, 1) - (mean * scale).view(-1, 1, 1)).to(x.dtype)
+        y: Tensor = wide * scale.view(-1, 1, 1) - (mean * scale).view(-1, 1, 1)
+        return y.to(x.dtype)
 
 
 class AffineNorm(Norm):
@@ -99,9 +101,7 @@ class ConditionalNorm(Norm):
 def norms(network: nn.Module) -> Iterator[tuple[str, Norm]]:
     """The normalising layers of a network that keep statistics, by name."""
     return (
-        (name, module)
-        for name, module in network.named_modules()
-        if isinstance(module, Norm) and module.kind != "none"
+        (name, module) for name, module in network.named_modules() if isinstance(module, Norm) and module.kind != "none"
     )
 
 
@@ -124,7 +124,7 @@ class Attention(nn.Module):
     def __init__(self, channels: int, norm: SpectralSettings | None) -> None:
         super().__init__()
         if channels < 8:
-            raise ConfigError(f"Attention needs 8 channels or more and would have {channels}; raise the channels there.")
+            raise ConfigError(f"Attention needs 8 channels or more and would have {channels}; widen the network there.")
         self.theta = SpectralConv2d(channels, channels // 8, 1, bias=False, norm=norm)
         self.phi = SpectralConv2d(channels, channels // 8, 1, bias=False, norm=norm)
         self.g = SpectralConv2d(channels, channels // 2, 1, bias=False, norm=norm)
@@ -136,7 +136,8 @@ class Attention(nn.Module):
         key = F.max_pool2d(self.phi(x), 2).flatten(2).mT.unsqueeze(1)  # (N, 1, HW/4, C/8)
         value = F.max_pool2d(self.g(x), 2).flatten(2).mT.unsqueeze(1)  # (N, 1, HW/4, C/2)
         seen = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-        return self.gamma * self.o(seen.squeeze(1).mT.unflatten(2, x.shape[2:])) + x
+        y: Tensor = self.gamma * self.o(seen.squeeze(1).mT.reshape(len(x), -1, *x.shape[2:]))
+        return y + x
 
 
 @torch.no_grad()

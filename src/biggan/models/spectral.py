@@ -58,7 +58,7 @@ def power_iteration(weight: Tensor, us: list[Tensor], eps: float) -> tuple[list[
 class _Spectral(nn.Module):
     """What the three layers share: the buffers u0, sv0, … and the normalised weight."""
 
-    weight: nn.Parameter
+    weight: Tensor
     norm: SpectralSettings | None
 
     def _prepare(self, norm: SpectralSettings | None) -> None:

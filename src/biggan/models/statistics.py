@@ -19,7 +19,8 @@ from biggan.models.biggan import Generator
 from biggan.models.layers import Norm, norms
 
 TRUNCATIONS = tuple(round(0.02 * i, 2) for i in range(51))
-THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0)
+THRESHOLDS = (0.04, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.3, 1.6, 2.0, 3.0)
+BATCH_SIZE, NUM_BATCHES, NUM_BATCHES_ON_GRID = 64, 16, 4  # latents at once; batches of the untruncated row, of others
 
 Row = Mapping[str, Tensor]
 """Name of a running mean or variance in G's state dict -> (C,)."""
@@ -68,24 +69,17 @@ def _recorder(name: str, found: dict[str, Tensor]) -> Callable[[Norm, tuple[Tens
 
 
 def standing_row(
-    G: Generator,
-    truncation: float | None = None,
-    threshold: float | None = None,
-    *,
-    num_batches: int = 16,
-    batch_size: int = 64,
-    seed: int = 0,
+    G: Generator, truncation: float | None = None, threshold: float | None = None, *, num_batches: int = NUM_BATCHES
 ) -> dict[str, Tensor]:
     """Standing statistics for one distribution of latents (see `latents.draw`; truncation 0 is z = 0 here).
 
     Returns:
-        Name of a buffer -> (C,): the mean over `num_batches` of what `batch_moments` gives.
+        Name of a buffer -> (C,): the mean over `num_batches` batches of 64 of what `batch_moments` gives.
     """
     weight = G.linear.weight
     total: dict[str, Tensor] = {}
     for i in range(num_batches):
-        start = i * batch_size
-        uniform = latents.uniform(seed, Stream.STATISTICS, start, batch_size, G.dim_z + 1)
+        uniform = latents.uniform(0, Stream.STATISTICS, i * BATCH_SIZE, BATCH_SIZE, G.dim_z + 1)
         z = latents.shape_normal(uniform[:, 1:], truncation, threshold).to(weight)
         y = (uniform[:, 0] * max(G.num_classes, 1)).long().to(weight.device)
         for name, value in batch_moments(G, z, G.embed(y)).items():
@@ -135,7 +129,7 @@ class Statistics:
         latents.check_truncation(truncation, threshold)
         kind = _kind(truncation, threshold)
         if kind not in self.tables:
-            raise ConfigError(f"This model has no statistics for --{kind}; let its training run finish, or leave it out.")
+            raise ConfigError(f"This model has no statistics for --{kind}; let its training finish, or leave it out.")
         return self.tables[kind].at(truncation or threshold or 0.0, f"--{kind}")
 
     def to_tensors(self) -> dict[str, Tensor]:
@@ -160,32 +154,22 @@ def _kind(truncation: float | None, threshold: float | None) -> str:
     return "truncation" if truncation is not None else "threshold" if threshold is not None else "none"
 
 
-def standing_statistics(
-    G: Generator, *, full: bool, num_batches: int = 16, batch_size: int = 64, seed: int = 0
-) -> Statistics:
+def standing_statistics(G: Generator, *, full: bool) -> Statistics:
     """Measures a generator's tables.
 
     Args:
         G: The averaged generator; left as it was.
         full: All of `TRUNCATIONS` and `THRESHOLDS` too, rather than the row of untruncated latents alone.
     """
-
-    def table(grid: tuple[float, ...], flag: str) -> Table:
-        rows = [
-            standing_row(
-                G,
-                place if flag == "truncation" else None,
-                place if flag == "threshold" else None,
-                num_batches=num_batches,
-                batch_size=batch_size,
-                seed=seed,
-            )
-            for place in grid
-        ]
-        values = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
-        return Table(torch.tensor(grid), values)
-
-    tables = {"none": table((0.0,), "none")}
+    tables = {"none": _table((0.0,), [standing_row(G)])}
     if full:
-        tables |= {"truncation": table(TRUNCATIONS, "truncation"), "threshold": table(THRESHOLDS, "threshold")}
+        on_grid = NUM_BATCHES_ON_GRID
+        rows = [standing_row(G, truncation=place, num_batches=on_grid) for place in TRUNCATIONS]
+        tables["truncation"] = _table(TRUNCATIONS, rows)
+        rows = [standing_row(G, threshold=place, num_batches=on_grid) for place in THRESHOLDS]
+        tables["threshold"] = _table(THRESHOLDS, rows)
     return Statistics(tables)
+
+
+def _table(grid: tuple[float, ...], rows: list[dict[str, Tensor]]) -> Table:
+    return Table(torch.tensor(grid), {name: torch.stack([row[name] for row in rows]) for name in rows[0]})

@@ -17,9 +17,6 @@ from torch import Tensor
 from biggan.errors import ConfigError, nearest
 from biggan.models.biggan import Generator
 
-ClassLike = str | int | Mapping[str, float] | Mapping[int, float]
-"""A name, a number, text with several (see `parse_classes`), or a mix as names to weights."""
-
 
 @dataclass(frozen=True, slots=True)
 class ClassMix:
@@ -36,6 +33,10 @@ class ClassMix:
         if len(self.shares) == 1:
             return str(self.shares[0][0])
         return ",".join(f"{number}:{share:.3g}" for number, share in self.shares)
+
+
+ClassLike = str | int | Mapping[str, float] | Mapping[int, float] | ClassMix
+"""A name, a number, text with several (see `parse_classes`), a mix as names to weights, or one read before."""
 
 
 def parse_classes(classes: ClassLike | Iterable[ClassLike] | None, class_names: Sequence[str]) -> list[ClassMix]:
@@ -56,11 +57,9 @@ def parse_classes(classes: ClassLike | Iterable[ClassLike] | None, class_names: 
     Raises:
         ConfigError: An unknown or ambiguous class (the nearest names are offered), or weights without a positive sum.
     """
-    if not class_names and (classes is None or classes == "all"):
-        return [ClassMix(None, ())]
-    if not class_names:
-        raise ConfigError("This model has no classes to choose from; leave out --classes.")
     asked = "all" if classes is None else classes
+    if not class_names and asked == "all":
+        return [ClassMix(None, ())]
     items = list(asked) if isinstance(asked, Iterable) and not isinstance(asked, str | Mapping) else [asked]
     mixes = [mix for item in items for mix in _parse_item(item, class_names)]
     if not mixes:
@@ -68,6 +67,7 @@ def parse_classes(classes: ClassLike | Iterable[ClassLike] | None, class_names: 
     return mixes
 
 
+@torch.no_grad()
 def embed(G: Generator, mixes: Sequence[ClassMix]) -> Tensor:
     """Condition vectors c (len(mixes), D): each the sum of its classes' embeddings times their shares."""
     return torch.cat([_embed_one(G, mix) for mix in mixes])
@@ -83,6 +83,8 @@ def _embed_one(G: Generator, mix: ClassMix) -> Tensor:
 
 
 def _parse_item(item: ClassLike, names: Sequence[str]) -> list[ClassMix]:
+    if isinstance(item, ClassMix):
+        return [item]
     if isinstance(item, str):
         if item.strip().lower() == "all" and not _matches(item, names):
             return [_mix([(number, None)], names) for number in range(len(names))]
@@ -112,7 +114,7 @@ def _groups(text: str, names: Sequence[str]) -> list[list[_Term]]:
 
 def _longest_term(parts: Sequence[str], names: Sequence[str]) -> tuple[_Term, int]:
     """The term that takes most of the parts, since a name may hold separators; and how many parts it takes."""
-    most = 1 + 2 * max(len(re.findall("[,;]", name)) for name in names)
+    most = 1 + 2 * max((len(re.findall("[,;]", name)) for name in names), default=0)
     for used in range(min(most, len(parts)), 0, -1):
         term = _term("".join(parts[:used]).strip(), names)
         if term is not None:
@@ -168,6 +170,8 @@ def _name(number: int, names: Sequence[str]) -> str:
 
 
 def _number(word: str | int, names: Sequence[str]) -> int:
+    if not names:
+        raise ConfigError("This model has no classes to choose from; leave out the class.")
     numbers = f"a number from 0 to {len(names) - 1}"
     if not isinstance(word, str):  # an int of Python is never a name
         if isinstance(word, Integral) and 0 <= word < len(names):

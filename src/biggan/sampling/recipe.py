@@ -18,6 +18,7 @@ from biggan.config import from_json
 from biggan.errors import ConfigError
 
 CHUNK = "biggan"
+FILM_MARK = "biggan film "  # how the text in a film starts
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -69,8 +70,8 @@ def save_png(image: Image.Image, path: Path, recipe: Recipe) -> None:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is a picture or sheet of this package, by its chunk."""
-    return _chunk(path) is not None
+    """Whether a file is a picture, sheet or film of this package, by what it says of itself."""
+    return _said(path, ("PNG", "GIF", "WEBP")) is not None
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -81,7 +82,7 @@ def read_recipe(path: Path) -> Recipe:
     """
     if not path.is_file():
         raise ConfigError(f"There is no picture {path}; give a PNG that `biggan sample` drew (--like).")
-    text = _chunk(path)
+    text = _said(path, ("PNG",))
     if text is None:
         raise ConfigError(f"{path} has no recipe in it; give a PNG as `biggan sample` wrote it (--like).")
     try:
@@ -102,13 +103,15 @@ def _from_values(values: object, where: str) -> Recipe:
     return recipe
 
 
-def _chunk(path: Path) -> str | None:
-    """The text of a PNG's chunk `biggan`, without decoding the picture; None where there is none."""
+def _said(path: Path, formats: tuple[str, ...]) -> str | None:
+    """What a picture of ours says of itself (a PNG's chunk, a GIF's comment, a WebP's XMP), without decoding it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nothing is decompressed here
         try:
-            with Image.open(path, formats=["PNG"]) as image:
-                text = image.info.get(CHUNK)
+            with Image.open(path, formats=formats) as image:
+                info = image.info
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return None
-    return str(text) if text is not None else None
+    said = info.get(CHUNK, info.get("comment", info.get("xmp")))
+    text = said.decode(errors="replace") if isinstance(said, bytes) else said
+    return str(text) if text is not None and (CHUNK in info or text.startswith(FILM_MARK)) else None

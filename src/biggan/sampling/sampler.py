@@ -82,14 +82,16 @@ class Sampler:
         weight = self.G.linear.weight
         z, c = z.to(weight), c.to(weight)
         with self._ready(truncation, threshold), torch.inference_mode():
-            images = [self._batch(z[i : i + self.batch_size], c[i : i + self.batch_size]) for i in range(0, len(z), self.batch_size)]
-        return torch.cat(images).clone()
+            batches = zip(torch.split(z, self.batch_size), torch.split(c, self.batch_size), strict=True)
+            images = torch.cat([self._batch(*batch) for batch in batches])
+        return images.clone()  # outside inference mode, so that the result is an ordinary tensor
 
     def _batch(self, z: Tensor, c: Tensor) -> Tensor:
         """One forward at the fixed shape: rows of zeros fill the batch up and are dropped."""
         missing = self.batch_size - len(z)
         padded = [torch.cat([part, part.new_zeros(missing, part.shape[1])]) for part in (z, c)]
-        return self.G(*padded)[: len(z)].float().cpu()
+        x: Tensor = self.G(*padded)
+        return x[: len(z)].float().cpu().contiguous()
 
     @contextlib.contextmanager
     def _ready(self, truncation: float | None, threshold: float | None) -> Iterator[None]:

@@ -39,7 +39,8 @@ class Training:
 
     def __init__(self, config: Config, device: torch.device, dtype: torch.dtype | None = None) -> None:
         self.config, self.device, self.images = config, device, 0
-        self.G, self.D = (network.to(device) for network in build(config.model, config.train.seed))
+        self.G, self.D = build(config.model, config.train.seed)
+        self.G.to(device), self.D.to(device)
         self.G.compute_dtype = self.D.compute_dtype = dtype
         self.G_ema = averaged_copy(self.G)
         self.optim_g = adam(self.G, config.optim.lr_g, config.optim)
@@ -68,7 +69,7 @@ def adam(network: torch.nn.Module, lr: float, optim: Optim) -> torch.optim.Adam:
 
 
 def lr_factor(images: int, total_images: int, optim: Optim) -> float:
-    """What the learning rates are multiplied by after `images`: 1, or linear from 1 at `decay_start` to 0 at the end."""
+    """Multiplier of the learning rates after `images`: 1, or linear from 1 at `decay_start` to 0 at the end."""
     if optim.lr_schedule == "constant":
         return 1.0
     left = 1 - images / total_images

@@ -1,0 +1,155 @@
+"""`biggan data pack` and `biggan data inspect`. Nothing here loads torch, so both start at once and stay small."""
+
+import io
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+from tyro.conf import Positional
+
+from biggan import atomic
+from biggan.cli.parse import run_words
+from biggan.config import Data
+from biggan.data import packed
+from biggan.data.packfile import Packed, is_pack, open_pack
+from biggan.errors import ConfigError
+
+PLAIN_STEPS = 10  # lines of progress where there is no terminal
+BAR = 40  # characters of the longest bar
+MOST_LINES = 100  # classes, and skipped files, that are printed
+BANDS = {1: ["grey"], 3: ["red", "green", "blue"], 4: ["red", "green", "blue", "alpha"]}
+
+
+def run(argv: list[str]) -> None:
+    """Runs `biggan data` on its arguments."""
+    run_words({"pack": pack, "inspect": inspect}, argv, "biggan data")
+
+
+def pack(
+    source: Positional[str],
+    out: Path,
+    resolution: int,
+    channels: int | None = None,
+    crop: Literal["center", "pad"] = "center",
+    background: str = "white",
+    labels: bool = True,
+) -> None:
+    """Packs images into one memory-mapped file at training size; the folder it makes is itself a --data.
+
+    Args:
+        source: A folder of class folders, a flat folder, a zip, IDX, CIFAR or npz files, or fashion-mnist.
+        out: The folder to make; a pack that is there is replaced.
+        resolution: Height and width in pixels: 32, 64, 128, 256 or 512.
+        channels: 1 grey, 3 RGB, 4 RGBA; none: 1 when every image is grey, else 3.
+        crop: Non-square images: cut out the central square, or pad to a square with the background.
+        background: Colour behind transparent pixels and padding: a name or #rrggbb.
+        labels: Keep the labels.
+    """
+    data = Data(channels=channels, crop=crop, background=background, labels=labels)
+    with _Bar() as bar:
+        made = packed.make(source, out, resolution, data, bar.show)
+    _say_facts(bar.console, source, made)
+
+
+def inspect(
+    source: Positional[str],
+    resolution: int = 32,
+    channels: int | None = None,
+    crop: Literal["center", "pad"] = "center",
+    background: str = "white",
+    out: Path = Path("contact-sheet.png"),
+    rows: int = 10,
+) -> None:
+    """Says what is in a set of images: classes, statistics, what was skipped and why; draws a contact sheet.
+
+    Args:
+        source: As for biggan data pack, or a pack.
+        resolution: Height and width in pixels to look at it in; a pack is looked at in its own.
+        channels: 1 grey, 3 RGB, 4 RGBA; none: 1 when every image is grey, else 3.
+        crop: Non-square images: cut out the central square, or pad to a square with the background.
+        background: Colour behind transparent pixels and padding: a name or #rrggbb.
+        out: The picture to write the contact sheet to.
+        rows: Rows of the contact sheet, one a class.
+    """
+    if out.is_dir() or out.suffix.lower() != ".png":
+        raise ConfigError(f"--out is {out}; allowed is the name of a .png file.")
+    if not 1 <= rows <= 100:
+        raise ConfigError(f"--rows is {rows}; allowed is 1 to 100.")
+    data = Data(channels=channels, crop=crop, background=background)
+    with _Bar() as bar:
+        place = Path(source)
+        found = open_pack(place) if is_pack(place) else packed.prepare(source, resolution, data, bar.show)
+    _say_facts(bar.console, source, found)
+    picture = io.BytesIO()
+    found.contact_sheet(rows).save(picture, "PNG")
+    atomic.write_bytes(out, picture.getvalue())
+    bar.console.print(Text(f"contact sheet: {out}"))
+
+
+class _Bar:
+    """Context manager with a progress bar on a terminal, and plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        columns = (TextColumn("packing images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=self.console, transient=True)
+        self.task = self.progress.add_task("", total=None)
+        self.printed = 0
+
+    def show(self, done: int, total: int) -> None:
+        """Shows that `done` of `total` images are packed."""
+        if self.console.is_terminal:
+            self.progress.update(self.task, completed=done, total=total)
+        elif done * PLAIN_STEPS // total > self.printed:
+            self.printed = done * PLAIN_STEPS // total
+            self.console.print(f"packed {done:,} of {total:,} images")
+
+    def __enter__(self) -> "_Bar":
+        if self.console.is_terminal:
+            self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.console.is_terminal:
+            self.progress.stop()
+
+
+def _say_facts(console: Console, source: str, found: Packed) -> None:
+    """Prints all that is known of a pack."""
+    size = f"{found.resolution} x {found.resolution}, {'+'.join(BANDS[found.channels])}"
+    classes = f"{found.num_classes:,} classes" if found.num_classes else "no labels"
+    console.print(Text(f"{source}: {found.num_images:,} images, {size}, {classes}"))
+    if found.num_classes:
+        console.print(_histogram(found))
+    mean, std = found.statistics()
+    for band, m, s in zip(BANDS[found.channels], mean, std, strict=True):
+        console.print(Text(f"{band:<6} mean {m:.4f}  std {s:.4f}  (of 0 to 1)"))
+    if found.skipped:
+        console.print(f"skipped {len(found.skipped):,} files:")
+    for name, reason in found.skipped[:MOST_LINES]:
+        console.print(Text(f"  {name} {reason}"))
+    if len(found.skipped) > MOST_LINES:
+        console.print(f"  and {len(found.skipped) - MOST_LINES:,} more")
+    for note in found.notes:
+        console.print(Text(f"note: {note}"))
+    console.print(Text(f"pack: {found.place or 'in memory, nothing is written'}"))
+
+
+def _histogram(found: Packed) -> Table:
+    """Images of each class as numbers and bars."""
+    table = Table.grid(padding=(0, 1))
+    most = max(found.class_counts)
+    for name, count in list(zip(found.class_names, found.class_counts, strict=True))[:MOST_LINES]:
+        bar = "█" * max(1, round(BAR * count / most))
+        table.add_row(Text(f"  {name}"), Text(f"{count:,}", justify="right"), Text(bar))
+    if found.num_classes > MOST_LINES:
+        fewest = min(found.class_counts)
+        table.add_row(Text(f"  and {found.num_classes - MOST_LINES:,} more, {fewest:,} to {most:,} images each"))
+    return table

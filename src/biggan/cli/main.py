@@ -1,0 +1,64 @@
+"""The command `biggan`: finds the word's module, runs it, turns errors into one line and an exit code."""
+
+import os
+import sys
+from importlib import import_module
+
+from biggan import __version__
+from biggan.errors import BigGANError, OutOfMemory, UserError, nearest
+
+COMMANDS = {
+    "train": "train a generator on your images; the same command again resumes",
+    "sample": "draw images of chosen classes",
+    "interpolate": "draw the way between two images, as a strip or an animation",
+    "grid": "draw a sheet of classes and seeds",
+    "truncation-curve": "draw the same images at several truncations",
+    "data": "pack and inspect images",
+    "info": "say what a model or run folder is",
+}
+
+
+def usage() -> str:
+    """The text of `biggan --help`."""
+    lines = [f"  {word:<18} {text}" for word, text in COMMANDS.items()]
+    head = ["usage: biggan COMMAND [OPTIONS]", "", "BigGAN made real, on the machine you have.", ""]
+    return "\n".join([*head, *lines, "", "biggan COMMAND --help says more; biggan --version says which this is."])
+
+
+def dispatch(argv: list[str]) -> None:
+    """Runs the command that `argv` names."""
+    word = argv[0] if argv else "--help"
+    if word in ("-h", "--help", "help"):
+        print(usage())
+    elif word in ("-V", "--version"):
+        print(f"torch-biggan {__version__}")
+    elif word in COMMANDS:
+        import_module(f"biggan.cli.{word.replace('-', '_')}").run(argv[1:])
+    else:
+        raise UserError(f"biggan {word!r} is not a command{nearest(word, [*COMMANDS]) or '; see biggan --help.'}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs `argv` (the process's own by default) and gives the exit code (see `biggan.errors`)."""
+    try:
+        dispatch(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BigGANError as error:
+        print(f"biggan: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("biggan: interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "alloc" in str(error) or "out of memory" in str(error).lower():
+            print("biggan: not enough memory; lower --microbatch, --batch-size or the widths.", file=sys.stderr)
+            return OutOfMemory.exit_code
+        raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

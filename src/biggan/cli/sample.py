@@ -1,0 +1,108 @@
+"""`biggan sample`: pictures of chosen classes and seeds as files that know their recipe."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import tyro
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from biggan.atomic import write_bytes
+from biggan.cli.drawing import Machine, ModelPlace, Truncated, check_replaceable, load, parse_seeds, say_where
+from biggan.cli.parse import run_command
+from biggan.errors import ConfigError
+from biggan.sampling import grids
+from biggan.sampling.classes import ClassMix, parse_classes
+from biggan.sampling.drawn import sheet_text
+from biggan.sampling.pipeline import Pipeline, in_margin
+from biggan.sampling.recipe import png_bytes
+
+SHEET = "sheet.png"
+SHEET_ROWS, SHEET_COLUMNS, SHEET_PIXELS = 32, 16, 40_000_000  # at most on the sheet; `biggan grid` has no such limit
+
+
+def run(argv: list[str]) -> None:
+    """Runs the command on its arguments."""
+    run_command(sample, argv, "biggan sample")
+
+
+def sample(
+    model: ModelPlace,
+    classes: str | None = None,
+    seeds: str | None = None,
+    out: Path = Path("samples"),
+    like: Path | None = None,
+    truncated: tyro.conf.OmitArgPrefixes[Truncated] = Truncated(),  # noqa: B008
+    machine: tyro.conf.OmitArgPrefixes[Machine] = Machine(),  # noqa: B008
+) -> None:
+    """Draws every class with every seed into a folder, as <class>_<seed>.png with a sheet.png of them.
+
+    Each picture holds its recipe; --like draws it again. Pictures of the same name that biggan drew are replaced.
+
+    Args:
+        model: A run folder, a model folder, or the name of a model that ships with the package (fashion-mnist).
+        classes: Names or numbers "Ankle boot,Sneaker", a mix "Sneaker:0.7,Bag:0.3", several mixes set apart by
+            semicolons; none: every class.
+        seeds: Seeds "0,3,7-9"; none: 0.
+        out: Folder for the pictures.
+        like: A picture to draw again from the recipe in it, instead of --classes, --seeds and --truncation.
+    """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file; give a folder for the pictures.")
+    if like is not None:
+        if (classes, seeds, truncated) != (None, None, Truncated()):
+            raise ConfigError("--like says class, seed and truncation by itself; leave out those flags.")
+        return _again(load(model, machine), like, out)
+    chosen = parse_seeds("0" if seeds is None else seeds)
+    pipe = load(model, machine)
+    mixes = parse_classes(classes, pipe.class_names)
+    replaced = _check_places(pipe, mixes, chosen, out)
+    sheet = _draw_all(pipe, mixes, chosen, out, truncated)
+    write_bytes(out / SHEET, sheet)
+    those = f" ({replaced} of them replaced)" if replaced else ""
+    print(f"Wrote {len(mixes) * len(chosen)} pictures{those} to {out}; {out / SHEET} shows them on one page")
+
+
+def _check_places(pipe: Pipeline, mixes: Sequence[ClassMix], seeds: Sequence[int], out: Path) -> int:
+    """Checks that only pictures of ours would be replaced; gives their number."""
+    paths = [out / pipe.file_name(mix, seed) for mix in mixes for seed in seeds]
+    for path in (*paths, out / SHEET):
+        check_replaceable(path)
+    return sum(path.exists() for path in paths)
+
+
+def _draw_all(pipe: Pipeline, mixes: Sequence[ClassMix], seeds: Sequence[int], out: Path, how: Truncated) -> bytes:
+    """Draws and writes a batch at a time; gives the content of the sheet of the first classes and seeds."""
+    pairs = [(mix, seed) for mix in mixes for seed in seeds]
+    columns, rows = _sheet_shape(pipe.config.resolution, len(mixes), len(seeds))
+    kept: list[Image.Image] = []
+    for start in _progress(range(0, len(pairs), pipe.sampler.batch_size)):
+        chunk = pairs[start : start + pipe.sampler.batch_size]
+        drawn = pipe.draw(chunk, len(chunk), how.truncation, how.threshold)
+        drawn.save(out)
+        for place, image in enumerate(drawn.images, start):
+            row, column = divmod(place, len(seeds))
+            kept += [image] if row < rows and column < columns else []
+    labels = [in_margin(mix) for mix in mixes[:rows]] if pipe.class_names else []
+    sheet = grids.sheet(kept, columns, labels, [str(seed) for seed in seeds[:columns]], corner="seed")
+    return png_bytes(sheet, sheet_text(drawn.drawn_with))
+
+
+def _sheet_shape(resolution: int, classes: int, seeds: int) -> tuple[int, int]:
+    """Columns and rows of the sheet."""
+    tile = resolution * grids.usual_scale(resolution)
+    columns = min(seeds, SHEET_COLUMNS)
+    return columns, min(classes, SHEET_ROWS, max(1, SHEET_PIXELS // (columns * tile**2)))
+
+
+def _progress(steps: range) -> Iterable[int]:
+    """The steps, with a bar on a terminal."""
+    console = Console(stderr=True)
+    return track(steps, "Drawing", console=console, transient=True, disable=not console.is_terminal)
+
+
+def _again(pipe: Pipeline, like: Path, out: Path) -> None:
+    drawn = pipe.like(like)
+    check_replaceable(out / drawn.names[0])
+    say_where("the picture", drawn.save(out)[0])

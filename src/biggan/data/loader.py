@@ -1,0 +1,55 @@
+"""The endless shuffled stream of a pack's images: a batch is a function of the seed and the number of images before.
+
+Each epoch is a permutation of its own, so that any process may ask for any part of any batch and a resumed run
+needs no saved position. What is not here: the permutation and the flips themselves (`biggan.latents`).
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from biggan import latents
+from biggan.data.packed import Packed
+
+IN_MEMORY = 2**30  # bytes up to which all images are held in memory
+
+
+class Loader:
+    """Batches of a pack's images.
+
+    Args:
+        packed: The images.
+        seed: The run's seed.
+        mirror: Flip every other image left to right.
+        device: Where batches go.
+    """
+
+    def __init__(self, packed: Packed, seed: int, mirror: bool = False, device: torch.device | str = "cpu") -> None:
+        self.size = packed.num_images
+        self.seed, self.mirror, self.device = seed, mirror, torch.device(device)
+        self._images = np.array(packed.images) if packed.images.nbytes <= IN_MEMORY else packed.images
+        self._labels = np.zeros(self.size, np.int64) if packed.labels is None else packed.labels
+        self._order = lru_cache(2)(lambda epoch: latents.permutation(seed, epoch, self.size))
+
+    def indices(self, start: int, count: int) -> np.ndarray:
+        """Places in the pack (count,) of the images start to start + count - 1 of the stream."""
+        epochs, places = np.divmod(np.arange(start, start + count), self.size)
+        parts = [self._order(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)]
+        return np.concatenate([np.empty(0, np.int64), *parts])
+
+    def batch(self, start: int, count: int) -> tuple[Tensor, Tensor]:
+        """Images start to start + count - 1 of the stream.
+
+        Returns:
+            x (count, C, H, W) float32 in [-1, 1], channels_last, and y (count,) int64, 0 where there are no labels.
+        """
+        chosen = self.indices(start, count)
+        pixels = torch.from_numpy(self._images[chosen]).to(self.device).permute(0, 3, 1, 2)
+        x = pixels.float().div_(127.5).sub_(1)
+        if self.mirror:
+            flipped = latents.flips(self.seed, start, count).to(self.device)
+            x = torch.where(flipped[:, None, None, None], x.flip(3), x)
+        y = torch.from_numpy(self._labels[chosen]).to(self.device)
+        return x.contiguous(memory_format=torch.channels_last), y

@@ -1,0 +1,236 @@
+"""One sitting of a run: the folder it belongs to, and the hooks that report, draw, save and stop.
+
+A run is one or more sittings of the same command; each goes on, bit for bit, where the last one stopped. What it
+writes: `run.json` (settings, data, versions), `log.txt`, `stats.jsonl`, `sheets/`, `states/`, and the files of a
+model, so that the run folder can be drawn from. Nothing here prints; what is worth saying goes to a `Watch`.
+"""
+
+import dataclasses
+import math
+import platform
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from biggan import __version__, atomic
+from biggan.config import FREE_ON_RESUME, Config, from_json, to_json
+from biggan.data.packed import Packed
+from biggan.errors import ConfigError, Diverged, Interrupted
+from biggan.models.bundle import Bundle, save_bundle
+from biggan.models.statistics import standing_statistics
+from biggan.sampling.pipeline import Pipeline
+from biggan.training import state
+from biggan.training.interrupt import StopRequest
+from biggan.training.loop import Figures, Training
+from biggan.training.monitor import Monitor
+
+RUN, SHEETS = "run.json", "sheets"
+SHEET_CLASSES, SHEET_COLUMNS = 16, 10  # classes on a sheet at most, pictures of each
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is."""
+
+    images: int
+    total_images: int
+    images_per_second: float
+    seconds_left: float
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who follows a run: all three do nothing by default."""
+
+    say: Callable[[str], None] = lambda text: None
+    """Takes a sentence worth knowing."""
+    packing: Callable[[int, int], None] = lambda done, total: None
+    """Takes images packed so far, and all of them."""
+    progress: Callable[[Progress], None] = lambda progress: None
+    """Takes the figures of a report."""
+
+
+def check_place(out: Path) -> None:
+    """Checks that a folder is a run's, empty, or not there yet.
+
+    Raises:
+        ConfigError: It is a file, or holds other things.
+    """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file; give a folder for the run.")
+    others = [path.name for path in out.iterdir() if path.name != "lock"] if out.is_dir() else []
+    if others and RUN not in others:
+        raise ConfigError(f"--out {out} holds other files ({sorted(others)[0]}); give a new folder for the run.")
+
+
+def begin(out: Path, config: Config, source: str, packed: Packed) -> None:
+    """Writes `run.json`, after checking that a run that is there already is the same one.
+
+    Raises:
+        ConfigError: The run began with other settings or other data; the message names the first difference.
+        ModelError: Its `run.json` is damaged.
+    """
+    if (out / RUN).exists():
+        before = atomic.read_json(out / RUN)
+        _same_settings(from_json(Config, before.get("config"), str(out / RUN)), config)
+        if before.get("data", {}).get("sha256") != packed.sha256:
+            raise ConfigError(f"--data {source} is not what this run began with; give that, or another --out.")
+    versions = {"biggan": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    data = {"source": source, "sha256": packed.sha256, "num_images": packed.num_images}
+    values = {"format": FORMAT, "config": to_json(config), "data": data, "versions": versions}
+    atomic.write_json(out / RUN, {**values, "class_names": packed.class_names, "processor": platform.processor()})
+
+
+def _same_settings(before: Config, now: Config) -> None:
+    for part in dataclasses.fields(Config):
+        old, new = getattr(before, part.name), getattr(now, part.name)
+        for field in dataclasses.fields(old):
+            was, is_ = getattr(old, field.name), getattr(new, field.name)
+            if was != is_ and field.name not in FREE_ON_RESUME:
+                flag = f"--{field.name.replace('_', '-')}"
+                raise ConfigError(f"{flag} is {is_} and this run began with {was}; give that, or another --out.")
+
+
+class Sitting:
+    """What the hooks of one sitting share.
+
+    Args:
+        run: The networks, freshly made.
+        out: The run folder, locked.
+        packed: The data.
+        source: What the data was asked for as.
+        stop: Signals.
+        watch: Who follows.
+        max_seconds: Length of this sitting, if limited.
+    """
+
+    def __init__(
+        self,
+        run: Training,
+        out: Path,
+        packed: Packed,
+        source: str,
+        stop: StopRequest,
+        watch: Watch,
+        max_seconds: float | None,
+    ) -> None:
+        self.run, self.out, self.packed, self.source, self.stop, self.watch = run, out, packed, source, stop, watch
+        self.monitor = Monitor(out)
+        self.began = time.monotonic()
+        self.until = math.inf if max_seconds is None else self.began + max_seconds
+        self.seconds_before = 0.0
+        self.drawn: tuple[int, Bundle, Image.Image] | None = None
+
+    def say(self, text: str) -> None:
+        """A sentence for the watcher and for `log.txt`."""
+        self.monitor.note(text)
+        self.watch.say(text)
+
+    def restore(self) -> None:
+        """Puts the run where the newest undamaged state left it.
+
+        Raises:
+            ModelError: All its states are damaged.
+        """
+        saved = state.load_latest(self.out, self.say)
+        if saved:
+            for name in ("G", "D", "G_ema"):
+                getattr(self.run, name).load_state_dict(saved.tensors[name])
+            state.load_optimizer(self.run.optim_g, saved.tensors["optim_g"])
+            state.load_optimizer(self.run.optim_d, saved.tensors["optim_d"])
+            self.run.images, self.seconds_before = saved.images, float(saved.record["seconds"])
+            self.say(f"Going on from {saved.images:,} images.")
+        self.monitor.rewind(self.run.images)
+        self.first_images, self.began = self.run.images, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training over all sittings."""
+        return self.seconds_before + time.monotonic() - self.began
+
+    def report(self, run: Training, figures: Figures) -> None:
+        """Hook: writes the figures down and shows them.
+
+        Raises:
+            Diverged: A figure is NaN or Inf.
+        """
+        values = {name: float(figure) for name, figure in figures.items()}
+        self.monitor.figures(run.images, self.seconds, values)
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            text = f"{bad[0]} is NaN or Inf after {run.images:,} images; the last saved state is untouched"
+            raise Diverged(f"{text}: lower --lr-g and --lr-d, or use --precision float32.")
+        speed = (run.images - self.first_images) / max(time.monotonic() - self.began, 1e-9)
+        left = max(run.config.train.total_images - run.images, 0) / max(speed, 1e-9)
+        self.watch.progress(Progress(run.images, run.config.train.total_images, speed, left, values))
+
+    def sheet(self, run: Training, figures: Figures) -> None:
+        """Hook: draws the same seeds as always from the averaged generator."""
+        _, image = self.picture()
+        place = self.out / SHEETS / f"{run.images:012}.png"
+        place.parent.mkdir(exist_ok=True)
+        with atomic.disk_errors(str(place)):
+            image.save(place)
+
+    def save(self, run: Training, figures: Figures) -> None:
+        """Hook: saves a state and the model as it is.
+
+        Raises:
+            Diverged: A weight is NaN or Inf; nothing was written.
+            DiskFailed: A write failed; earlier states are as they were.
+        """
+        networks = {name: dict(getattr(run, name).state_dict()) for name in ("G", "D", "G_ema")}
+        optimizers = {name: state.optimizer_tensors(getattr(run, name)) for name in ("optim_g", "optim_d")}
+        state.save_state(self.out, run.images, {**networks, **optimizers}, {"seconds": self.seconds})
+        state.prune(self.out, run.config.train.keep)
+        bundle, image = self.picture()
+        save_bundle(self.out, bundle, image)
+
+    def obey(self, run: Training, figures: Figures) -> None:
+        """Hook: stops when asked to by a signal or the clock, with everything saved.
+
+        Raises:
+            Interrupted: It was time.
+        """
+        if time.monotonic() > self.until:
+            self.stop.ask()
+        if self.stop and not run.done:
+            self.save(run, figures)
+            text = f"Stopped after {run.images:,} images with everything saved in {self.out}"
+            self.monitor.note(text)
+            raise Interrupted(f"{text}; the same command goes on from there.", self.stop.exit_code)
+
+    def picture(self) -> tuple[Bundle, Image.Image]:
+        """The model as it is, with fresh standing statistics (all tables at the end of a run), and a sheet of it."""
+        if self.drawn is None or self.drawn[0] != self.run.images:
+            G = deepcopy(self.run.G_ema)
+            G.compute_dtype = None
+            statistics = standing_statistics(G, full=self.run.done)
+            G.use_statistics(statistics.row())
+            bundle = Bundle(G, self.run.D, self.packed.class_names, statistics, self.summary())
+            classes = list(range(min(len(self.packed.class_names), SHEET_CLASSES))) or None
+            drawn = Pipeline(bundle)(classes, num_images=SHEET_COLUMNS)
+            self.drawn = (self.run.images, bundle, drawn.sheet())
+        return self.drawn[1:]
+
+    def summary(self) -> dict[str, Any]:
+        """What the model's config says of its training."""
+        train = self.run.config.train
+        return {
+            "data": self.source,
+            "images": self.run.images,
+            "iterations": self.run.iteration,
+            "batch_size": train.batch_size,
+            "seed": train.seed,
+            "precision": train.precision,
+            "seconds": round(self.seconds, 1),
+            "versions": {"biggan": __version__, "torch": torch.__version__},
+        }

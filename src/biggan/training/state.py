@@ -1,0 +1,185 @@
+"""Training states: everything a resumed run needs, saved so that no kill, cut or flipped bit goes unseen.
+
+`run/states/<images, 12 digits>/` holds a safetensors file for each network and optimizer, `state.json`, and a
+manifest of SHA-256 sums (`atomic.new_folder`). There is no random state to keep: every draw of a run is a function of
+its seed and the images shown. Not here: the model that one draws from (`models/bundle.py`), the run's lock
+(`runlock.py`), and what goes into `record` (`workflow.py`).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+from torch import Tensor
+
+from biggan import atomic
+from biggan.errors import Diverged, ModelError
+
+FORMAT = 1
+STATES = "states"
+DAMAGED = ".damaged"  # suffix of a state that was set aside
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A saved moment of a run."""
+
+    images: int
+    """Images shown to D so far."""
+    tensors: dict[str, Tensors]
+    """'G', 'D', 'G_ema', 'optim_g', 'optim_d' -> name -> tensor, on the CPU."""
+    record: dict[str, Any]
+    """What else the run needs to know again, as JSON values."""
+
+
+def save_state(run: Path, images: int, tensors: Mapping[str, Mapping[str, Tensor]], record: Mapping[str, Any]) -> Path:
+    """Saves a state, replacing one at the same number of images.
+
+    Args:
+        run: The run folder.
+        images: Images shown to D so far.
+        tensors: Name of a network or optimizer -> name of a tensor -> tensor, on any device.
+        record: JSON values to keep with it.
+
+    Returns:
+        The state's folder.
+
+    Raises:
+        Diverged: A tensor holds NaN or Inf; nothing was written.
+        DiskFailed: A write failed; earlier states are as they were.
+    """
+    require_finite(tensors)
+    place = run / STATES / f"{images:012}"
+    with atomic.new_folder(place) as folder:
+        for name, group in tensors.items():
+            save_file({key: t.detach().cpu().contiguous() for key, t in group.items()}, folder / f"{name}.safetensors")
+        atomic.write_json(folder / "state.json", {"format": FORMAT, "images": images, "record": dict(record)})
+    return place
+
+
+def require_finite(tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Checks that no tensor holds NaN or Inf.
+
+    Raises:
+        Diverged: One does; the message names it.
+    """
+    for part, group in tensors.items():
+        for name, tensor in group.items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise Diverged(
+                    f"{part} holds NaN or Inf in {name}; the last saved state is untouched: "
+                    "lower --lr-g and --lr-d, or use --precision float32."
+                )
+
+
+def list_states(run: Path) -> list[Path]:
+    """Folders of the saved states, oldest first, unchecked."""
+    states = run / STATES
+    found = states.iterdir() if states.is_dir() else ()
+    return sorted(path for path in found if re.fullmatch(r"\d{12}", path.name) and path.is_dir())
+
+
+def load_state(folder: Path) -> State:
+    """Reads one state after checking it against its manifest.
+
+    Raises:
+        ModelError: The folder is damaged or of another format.
+    """
+    atomic.verify(folder)
+    about = atomic.read_json(folder / "state.json")
+    if not isinstance(about, dict) or about.get("format") != FORMAT or about.get("images") != int(folder.name):
+        raise ModelError(f"{folder} is not a state of format {FORMAT}; use the version of biggan that wrote it.")
+    try:
+        files = sorted(folder.glob("*.safetensors"))
+        tensors = {path.stem: load(path.read_bytes()) for path in files}
+        return State(about["images"], tensors, dict(about["record"]))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder} cannot be read ({error}); give an undamaged folder.") from error
+
+
+def load_latest(run: Path, say: Callable[[str], None]) -> State | None:
+    """The newest undamaged state of a run, or None if none was saved yet.
+
+    What a killed process left half-written is cleared away. Damaged states that are newer than the one used are said
+    and renamed to `….damaged`, to go with the next `prune`. Needs the run's lock, as it changes the folder.
+
+    Args:
+        run: The run folder.
+        say: Takes one sentence for each damaged state.
+
+    Raises:
+        ModelError: There are states and all are damaged; nothing was changed, so that nothing is lost.
+        DiskFailed: A damaged state could not be renamed.
+    """
+    for folder in (run, *(path for path in run.glob("*") if path.is_dir())):
+        atomic.recover(folder)
+    damaged: list[tuple[Path, str]] = []
+    for folder in reversed(list_states(run)):
+        try:
+            state = load_state(folder)
+        except ModelError as error:
+            damaged.append((folder, str(error).partition(";")[0]))
+            continue
+        for bad, reason in damaged:
+            _set_aside(bad)
+            say(f"State {bad.name} is damaged ({reason}); going on from {folder.name}.")
+        return state
+    if damaged:
+        names = ", ".join(folder.name for folder, _ in damaged)
+        raise ModelError(f"No state in {run / STATES} is undamaged ({names}); remove it to train from the start.")
+    return None
+
+
+def _set_aside(folder: Path) -> None:
+    aside = folder.with_name(folder.name + DAMAGED)
+    atomic.remove(aside)
+    with atomic.disk_errors(str(folder)):
+        folder.rename(aside)
+
+
+def prune(run: Path, keep: int) -> None:
+    """Removes all but the newest `keep` states, and those set aside as damaged; call it after a good save."""
+    for folder in (*list_states(run)[:-keep], *sorted((run / STATES).glob(f"*{DAMAGED}"))):
+        atomic.discard(folder)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
+    """Adam's state as tensors named `<index of the parameter>.<step | exp_avg | exp_avg_sq>`; empty before a step."""
+    states = optimizer.state_dict()["state"]
+    return {f"{i}.{name}": torch.as_tensor(state[name]) for i, state in states.items() for name in MOMENTS}
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Puts back what `optimizer_tensors` gave, into Adam with one group of the same parameters.
+
+    Learning rates are not touched. Moments take their parameter's memory layout, as Adam's own do: the fused step
+    computes other last digits, or worse, on a layout that differs.
+
+    Raises:
+        ModelError: The tensors are not of these parameters.
+    """
+    parameters = dict(enumerate(optimizer.param_groups[0]["params"])) if tensors else {}
+    shapes = {
+        f"{i}.{name}": torch.Size() if name == "step" else parameter.shape
+        for i, parameter in parameters.items()
+        for name in MOMENTS
+    }
+    if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
+        raise ModelError("The saved optimizer state is of other networks; give a run with the same settings.")
+    settings = optimizer.state_dict()
+    settings["state"] = {
+        i: {
+            "step": tensors[f"{i}.step"].clone(),
+            **{name: torch.empty_like(parameter).copy_(tensors[f"{i}.{name}"]) for name in MOMENTS[1:]},
+        }
+        for i, parameter in parameters.items()
+    }
+    optimizer.load_state_dict(settings)

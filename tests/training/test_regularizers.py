@@ -1,0 +1,64 @@
+"""Orthogonal penalties: the reference's gradients, autograd's, and where they vanish."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from biggan.training.regularizers import add_orthogonal_gradient, orthogonal_penalty
+from cases import golden, part
+
+KINDS = ["paper", "reference", "identity"]
+SHAPES = [(4, 3, 2, 2), (7, 5), (5, 7), (1, 6), (6, 1), (8, 2, 1, 1)]
+
+
+def with_gradients(*tensors: Tensor) -> list[nn.Parameter]:
+    parameters = [nn.Parameter(tensor.clone()) for tensor in tensors]
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameters
+
+
+@pytest.mark.parametrize(("kind", "name", "share"), [("reference", "modified", 1.0), ("identity", "default", 0.5)])
+def test_gradients_are_the_reference_s(kind, name, share):
+    """BigGAN-PyTorch's strengths are half of the penalties that they are named for."""
+    units = part(golden("units/units"), "ortho")
+    tensors, expected = part(units, "param"), part(units, f"{name}_grad")
+    parameters = with_gradients(*tensors.values())
+    add_orthogonal_gradient(parameters, 1e-2 * share, kind)
+    for key, parameter in zip(tensors, parameters, strict=True):
+        torch.testing.assert_close(parameter.grad, expected[key], atol=1e-7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_closed_form_is_the_gradient_of_the_penalty_and_is_added(kind, shape):
+    weight = torch.randn(*shape).double().requires_grad_()
+    (gradient,) = torch.autograd.grad(0.3 * orthogonal_penalty(weight, kind), weight)
+    (parameter,) = with_gradients(weight.detach())
+    start = torch.randn(*shape).double()
+    parameter.grad.copy_(start)
+    add_orthogonal_gradient([parameter], 0.3, kind)
+    torch.testing.assert_close(parameter.grad, start + gradient, atol=1e-12, rtol=1e-10)
+
+
+def test_penalties_in_closed_form():
+    """Rows (1, 2) and (3, 0): Gram matrix ((5, 3), (3, 9))."""
+    weight = torch.tensor([[1.0, 2.0], [3.0, 0.0]])
+    assert orthogonal_penalty(weight, "paper") == 18
+    assert orthogonal_penalty(weight, "reference") == 9
+    assert orthogonal_penalty(weight, "identity") == 18 + 16 + 64
+
+
+def test_orthogonal_rows_of_any_length_cost_nothing_unless_asked_to_be_units():
+    rows = nn.init.orthogonal_(torch.empty(4, 9)).double() * torch.tensor([[0.5], [1.0], [2.0], [3.0]]).double()
+    assert orthogonal_penalty(rows, "paper") < 1e-10
+    assert orthogonal_penalty(rows, "reference") < 1e-10
+    assert float(orthogonal_penalty(rows, "identity")) == pytest.approx(0.75**2 + 3**2 + 8**2, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vectors_and_scalars_and_strength_zero_are_spared(kind):
+    vector, scalar, matrix = with_gradients(torch.randn(5), torch.randn(()), torch.randn(3, 3))
+    add_orthogonal_gradient([vector, scalar], 1.0, kind)
+    add_orthogonal_gradient([matrix], 0.0, kind)
+    assert not any(p.grad.any() for p in (vector, scalar, matrix))

@@ -1,0 +1,278 @@
+"""States, the run's lock and polite stops: a resumed run has what the interrupted one had, or says what is wrong."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from biggan import atomic
+from biggan.errors import Diverged, ModelError, RunInUse
+from biggan.training.interrupt import StopRequest
+from biggan.training.runlock import RunLock
+from biggan.training.state import (
+    list_states,
+    load_latest,
+    load_optimizer,
+    load_state,
+    optimizer_tensors,
+    prune,
+    save_state,
+)
+
+Groups = dict[str, dict[str, Tensor]]
+
+
+def tensors(value: float) -> Groups:
+    """Two small groups filled with `value`, one of a transposed (not contiguous) layout."""
+    return {"G": {"a.weight": torch.full((3, 4), value).t(), "a.u0": torch.ones(1)}, "optim_g": {}}
+
+
+def save(run: Path, images: int) -> Path:
+    return save_state(run, images, tensors(images), {"seconds": images / 10})
+
+
+def never(text: str) -> None:
+    pytest.fail(f"said {text!r}")
+
+
+def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
+    folder = save(tmp_path, 64)
+    state = load_latest(tmp_path, never)
+    assert state is not None
+    assert folder == tmp_path / "states" / "000000000064"
+    assert (state.images, state.record) == (64, {"seconds": 6.4})
+    assert state.tensors.keys() == tensors(64).keys()
+    assert state.tensors["optim_g"] == {}
+    assert torch.equal(state.tensors["G"]["a.weight"], torch.full((4, 3), 64.0))
+
+
+def test_a_run_without_states_has_none(tmp_path: Path) -> None:
+    assert load_latest(tmp_path, never) is None
+    assert load_latest(tmp_path / "missing", never) is None
+
+
+def test_the_newest_state_is_used_and_the_newest_are_kept(tmp_path: Path) -> None:
+    for images in (1000, 99, 100, 5):
+        save(tmp_path, images)
+    prune(tmp_path, 2)
+    assert [folder.name for folder in list_states(tmp_path)] == ["000000000100", "000000001000"]
+    state = load_latest(tmp_path, never)
+    assert state is not None
+    assert state.images == 1000
+
+
+def test_saving_again_replaces(tmp_path: Path) -> None:
+    save(tmp_path, 7)
+    folder = save_state(tmp_path, 7, tensors(-1), {})
+    assert load_state(folder).tensors["G"]["a.weight"][0, 0] == -1
+    assert os.listdir(tmp_path / "states") == [folder.name]
+
+
+def test_nan_never_reaches_the_disk(tmp_path: Path) -> None:
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(Diverged, match=r"^G holds NaN or Inf in a\.weight; .*untouched"):
+            save_state(tmp_path, 8, tensors(bad), {})
+    assert not (tmp_path / "states").exists()
+
+
+def test_a_damaged_state_is_said_and_the_previous_one_used(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    bad = save(tmp_path, 2) / "G.safetensors"
+    bad.write_bytes(bad.read_bytes()[:-1])
+    said: list[str] = []
+    state = load_latest(tmp_path, said.append)
+    assert state is not None
+    assert state.images == 1
+    assert len(said) == 1
+    assert said[0].startswith("State 000000000002 is damaged (")
+    assert said[0].endswith("'G.safetensors' is not as it was written); going on from 000000000001.")
+    assert load_latest(tmp_path, never) is not None  # said once
+    assert (tmp_path / "states" / "000000000002.damaged").is_dir()  # nothing is lost before the next good save
+    save(tmp_path, 3)
+    prune(tmp_path, 2)
+    assert sorted(os.listdir(tmp_path / "states")) == ["000000000001", "000000000003"]
+
+
+def test_when_every_state_is_damaged_the_run_stops_and_loses_nothing(tmp_path: Path) -> None:
+    for images in (1, 2):
+        (save(tmp_path, images) / "manifest.json").write_text("{")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ModelError, match=r"No state in .* is undamaged"):
+        load_latest(tmp_path, never)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_each_cut_and_flipped_bit_is_found(tmp_path: Path) -> None:
+    """The small form of `proofs/damage.py`."""
+    draw = random.Random(0)
+    save(tmp_path, 1)
+    good = save(tmp_path, 2)
+    files = sorted(good.iterdir())
+    assert {file.name for file in files} == {"G.safetensors", "optim_g.safetensors", "state.json", "manifest.json"}
+    for trial in range(60):
+        file = files[trial % len(files)]
+        content = file.read_bytes()
+        place = draw.randrange(len(content))
+        flipped = bytes([content[place] ^ 1 << draw.randrange(8)])
+        file.write_bytes(content[:place] if draw.random() < 0.3 else content[:place] + flipped + content[place + 1 :])
+        said: list[str] = []
+        state = load_latest(tmp_path, said.append)
+        assert state is not None
+        assert (state.images, len(said)) == (1, 1), (file.name, place)
+        good.with_name(good.name + ".damaged").rename(good)
+        file.write_bytes(content)
+    assert load_state(good).images == 2
+
+
+def test_leftovers_of_killed_saves_are_cleared_and_replaced_folders_put_back(tmp_path: Path) -> None:
+    states = save(tmp_path, 1).parent
+    (states / "000000000001").rename(states / ".000000000001.99.old")  # killed between the two renames
+    (states / ".000000000002.99.tmp").mkdir()
+    (states / ".000000000002.99.tmp" / "G.safetensors").write_bytes(b"half")
+    (tmp_path / ".config.json.99.tmp").write_bytes(b"half")
+    state = load_latest(tmp_path, never)
+    assert state is not None
+    assert state.images == 1
+    assert os.listdir(states) == ["000000000001"]
+    assert os.listdir(tmp_path) == ["states"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("state.json", '{"format": 2, "images": 1, "record": {}}'),
+        ("state.json", '{"format": 1, "images": 5, "record": {}}'),
+        ("state.json", '{"format": 1, "images": 1}'),
+        ("state.json", "[]"),
+        ("G.safetensors", "not tensors"),
+    ],
+)
+def test_a_state_that_is_no_state_is_refused_even_with_right_sums(tmp_path: Path, name: str, content: str) -> None:
+    good = save(tmp_path, 1)
+    with atomic.new_folder(good) as folder:
+        for file in good.glob("*s*"):
+            (folder / file.name).write_bytes(file.read_bytes())
+        (folder / name).write_text(content)
+    with pytest.raises(ModelError, match="000000000001"):
+        load_state(good)
+
+
+def make_adam(fused: bool, channels_last: bool) -> tuple[nn.Module, torch.optim.Adam]:
+    torch.manual_seed(1)
+    net: nn.Module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten(), nn.LazyLinear(2))
+    net(torch.zeros(1, 3, 6, 6))
+    if channels_last:
+        net = net.to(memory_format=torch.channels_last)
+    return net, torch.optim.Adam(net.parameters(), lr=1e-2, betas=(0.0, 0.999), eps=1e-6, fused=fused)
+
+
+def step(net: nn.Module, optimizer: torch.optim.Adam, times: int) -> None:
+    for i in range(times):
+        x = torch.linspace(-1, 1 + i, 2 * 3 * 36).view(2, 3, 6, 6)
+        optimizer.zero_grad()
+        net(x).square().sum().backward()
+        optimizer.step()
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_resumed_optimizer_takes_the_same_steps_bit_for_bit(
+    tmp_path: Path, fused: bool, channels_last: bool, before: int
+) -> None:
+    net, adam = make_adam(fused, channels_last)
+    step(net, adam, before)
+    save_state(tmp_path, 1, {"G": net.state_dict(), "optim_g": optimizer_tensors(adam)}, {})
+    state = load_latest(tmp_path, never)
+    assert state is not None
+    resumed, resumed_adam = make_adam(fused, channels_last)
+    resumed.load_state_dict(state.tensors["G"])
+    load_optimizer(resumed_adam, state.tensors["optim_g"])
+    step(net, adam, 2)
+    step(resumed, resumed_adam, 2)
+    for a, b in zip(net.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert [t.stride() for t in optimizer_tensors(adam).values()] == [
+        t.stride() for t in optimizer_tensors(resumed_adam).values()
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_an_optimizer_of_other_networks_is_refused() -> None:
+    net, adam = make_adam(False, False)
+    step(net, adam, 1)
+    saved = optimizer_tensors(adam)
+    other = torch.optim.Adam(nn.Linear(2, 2).parameters(), lr=1e-3, betas=(0.0, 0.999))
+    half = {name: tensor for name, tensor in saved.items() if not name.startswith("0.")}
+    wide = {**saved, "0.exp_avg": torch.zeros(1)}  # would broadcast
+    for optimizer, values in ((other, saved), (adam, half), (adam, wide)):
+        with pytest.raises(ModelError, match="other networks"):
+            load_optimizer(optimizer, values)
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from biggan.training.runlock import RunLock
+with RunLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_refused_by_name_until_the_first_dies(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-c", HOLD, str(run)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(RunInUse, match=rf"run is in use by process {holder.pid} on ") as refused, RunLock(run):
+            pytest.fail("two processes hold one run")
+        assert refused.value.exit_code == 73
+        holder.kill()
+        holder.wait()
+        with RunLock(run), pytest.raises(RunInUse, match=f"process {os.getpid()} on "), RunLock(run):
+            pytest.fail("one process holds a run twice")
+    with RunLock(run):
+        assert (run / "lock").read_text().startswith(f"process {os.getpid()} on ")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGUSR1, 75)])
+def test_the_first_signal_asks_and_decides_the_exit_code(number: signal.Signals, code: int) -> None:
+    before = signal.getsignal(number)
+    with StopRequest() as stop:
+        assert not stop
+        signal.raise_signal(number)
+        signal.raise_signal(signal.SIGTERM)
+        assert stop
+        assert stop.exit_code == code
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_ctrl_c_quits_at_once() -> None:
+    with StopRequest() as stop, pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        assert stop.exit_code == 130
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_outside_the_main_thread_only_ask_stops() -> None:
+    codes: list[int] = []
+
+    def run() -> None:
+        with StopRequest() as stop:
+            stop.ask()
+            codes.append(stop.exit_code)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert codes == [75]
