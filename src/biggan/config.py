@@ -281,7 +281,7 @@ def _convert(hint: Any, value: object, where: str) -> Any:
         return tuple(_convert(args[0], item, where) for item in value)
     if hint is float and type(value) in (int, float):
         return _finite(value, where)
-    if type(value) is hint and (hint is not int or -(2**63) <= value < 2**63):
+    if type(value) is hint and not (isinstance(value, int) and abs(value) >= 2**63):
         return value
     raise ConfigError(f"{where} must be of type {getattr(hint, '__name__', hint)}, and is {str(value)[:80]!r}.")
 

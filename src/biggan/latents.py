@@ -42,12 +42,12 @@ def _words(seed: int, stream: Stream, start: int, count: int, each: int) -> np.n
 def uniform(seed: int, stream: Stream, start: int, count: int, each: int) -> Tensor:
     """Uniforms (count, each) in the open interval (0, 1), float64."""
     words = _words(seed, stream, start, count, each)
-    return torch.from_numpy(((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+    return torch.from_numpy(((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)  # exact, never 0 or 1
 
 
 def normal(seed: int, stream: Stream, start: int, count: int, dim: int) -> Tensor:
     """Latents z ~ N(0, 1) of the indices start to start + count - 1: (count, dim), float32."""
-    return torch.special.ndtri(uniform(seed, stream, start, count, dim)).float()
+    return shape_normal(uniform(seed, stream, start, count, dim), None, None)
 
 
 def labels(seed: int, stream: Stream, start: int, count: int, num_classes: int) -> Tensor:
@@ -93,11 +93,12 @@ def draw(seeds: Sequence[int], dim: int, truncation: float | None = None, thresh
 def shape_normal(uniform: Tensor, truncation: float | None, threshold: float | None) -> Tensor:
     """Uniforms in (0, 1) as normals of the asked distribution (see `draw`), float32."""
     bound = 2.0 if truncation is not None else threshold
-    if bound is not None:
-        low = 0.5 * math.erfc(bound / math.sqrt(2))  # P(z < -bound)
-        z = torch.special.ndtri(low + (1 - 2 * low) * uniform).clamp(-bound, bound)
-        return ((1.0 if truncation is None else truncation) * z).float()
-    return torch.special.ndtri(uniform).float()
+    if bound is None:
+        z: Tensor = torch.special.ndtri(uniform)
+        return z.float()
+    low = 0.5 * math.erfc(bound / math.sqrt(2))  # P(z < -bound)
+    z = torch.special.ndtri(low + (1 - 2 * low) * uniform).clamp(-bound, bound)
+    return ((1.0 if truncation is None else truncation) * z).float()
 
 
 def check_truncation(truncation: float | None, threshold: float | None) -> None:
@@ -122,8 +123,9 @@ def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
     length_a, length_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
     unit_a, unit_b = a / length_a.clamp_min(1e-12), b / length_b.clamp_min(1e-12)
     angle = torch.acos((unit_a * unit_b).sum(-1, keepdim=True).clamp(-1, 1))
-    near = angle < 1e-4
-    safe = torch.where(near, torch.ones_like(angle), angle)
-    weight_a = torch.where(near, 1 - t, torch.sin((1 - t) * safe) / torch.sin(safe))
-    weight_b = torch.where(near, t, torch.sin(t * safe) / torch.sin(safe))
-    return (weight_a * unit_a + weight_b * unit_b) * ((1 - t) * length_a + t * length_b)
+    straight = torch.sin(angle) < 1e-4  # parallel or opposite: no plane to turn in, so go straight
+    safe = torch.where(straight, torch.ones_like(angle), angle)
+    weight_a = torch.where(straight, 1 - t, torch.sin((1 - t) * safe) / torch.sin(safe))
+    weight_b = torch.where(straight, t, torch.sin(t * safe) / torch.sin(safe))
+    way: Tensor = (weight_a * unit_a + weight_b * unit_b) * ((1 - t) * length_a + t * length_b)
+    return way

@@ -107,18 +107,6 @@ def cifar100_binary() -> dict[str, bytes]:
     return {"train.bin": rows.tobytes(), "fine_label_names.txt": b"ape\nbee\ncat\ndog\n", "test.bin": b""}
 
 
-def pickled(values: dict[bytes, Any]) -> bytes:
-    """As the published files are: protocol 2, the numpy of then."""
-    return pickle.dumps(values, 2).replace(b"numpy._core", b"numpy.core")
-
-
-class Text(bytes):
-    """Bytes that protocol 2 writes as Python 2 wrote its texts."""
-
-    def __reduce__(self) -> Any:
-        raise NotImplementedError
-
-
 def python2(value: Any) -> bytes:
     """Pickles dicts, lists, bytes, ints and uint8 matrices opcode by opcode, as Python 2 did."""
     if isinstance(value, bytes):
@@ -188,7 +176,7 @@ def test_damaged_cifar_files_are_one_sentence(
     tmp_path: Path, load: Load, files: Callable[[], dict[str, bytes]]
 ) -> None:
     name, content = next(iter(files().items()))
-    for i, damaged in enumerate([b"", content[:-7], b"\xff" * 99, content[: len(content) // 2]]):
+    for i, damaged in enumerate([b"", content[:-7], b"\xff" * 99, content[: len(content) // 2 + 1]]):
         with pytest.raises(DataError, match=name.partition(".")[0]) as error:
             load(put(tmp_path / str(i), {**files(), name: damaged}))
         assert len(str(error.value)) < 400
@@ -236,7 +224,7 @@ def test_npz_class_names_and_text_labels(tmp_path: Path, load: Load) -> None:
     [
         ({"z": COLOUR}, "no array called x or images"),
         ({"x": COLOUR.astype(np.float32)}, "allowed is uint8"),
-        ({"x": COLOUR[0]}, "32 channels|allowed are 1 to 4 channels|allowed is uint8"),
+        ({"x": COLOUR[0, 0]}, "allowed is uint8"),
         ({"x": COLOUR[..., None]}, "allowed is uint8"),
         ({"x": COLOUR[:0]}, "allowed is uint8"),
         ({"x": RANDOM.integers(0, 9, (4, 8, 8, 8), np.uint8)}, "1 to 4 channels"),

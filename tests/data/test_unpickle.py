@@ -47,7 +47,7 @@ def payloads(marker: Path) -> dict[str, bytes]:
         "numpy's own loader": b"cnumpy\nload\n(V" + str(marker).encode() + b"\ntR.",
         "memmap makes a file": b"cnumpy\nmemmap\n(V" + str(marker).encode() + b"\nVuint8\nVw+\ntR.",
         "tofile": b"cnumpy\nndarray.tofile\n(V" + str(marker).encode() + b"\ntR.",
-        "getattr": pickle.dumps(Call(getattr, os, "system"), 2) if False else b"cbuiltins\ngetattr\n(cos\nVsystem\ntR.",
+        "getattr": b"cbuiltins\ngetattr\n(cos\nVsystem\ntR.",
         "copyreg extension": b"\x82\x01.",
         "persistent id": b"Pos.system\n.",
         "build on a stand-in": b"cnumpy\nndarray\n}V__setstate__\ncos\nsystem\nsb.",
@@ -61,9 +61,8 @@ NAMES = list(payloads(Path("x")))
 @pytest.mark.parametrize("name", NAMES)
 def test_payloads_do_not_run_and_are_refused(tmp_path: Path, name: str) -> None:
     marker = tmp_path / "marker"
-    with pytest.raises(Exception, match=".") as error:
+    with pytest.raises(pickle.UnpicklingError):
         unpickle.load(payloads(marker)[name])
-    assert not isinstance(error.value, AssertionError)
     assert not marker.exists()
     assert "antigravity" not in sys.modules
 
@@ -119,11 +118,8 @@ def test_arrays_come_out_as_they_went_in(protocol: int, order: Any) -> None:
     ],
 )
 def test_arrays_of_other_types_and_impossible_sizes_are_refused(content: bytes) -> None:
-    with pytest.raises(Exception, match="") as error:  # noqa: PT011
-        value = unpickle.load(content)
-        assert type(value).__name__ == "Array", "an empty stand-in is no array"
-        raise ValueError("no array")
-    assert not isinstance(error.value, AssertionError)
+    with pytest.raises(pickle.UnpicklingError):
+        unpickle.load(content)
 
 
 def test_mutated_pickles_make_nothing_but_plain_values(tmp_path: Path) -> None:
@@ -137,7 +133,7 @@ def test_mutated_pickles_make_nothing_but_plain_values(tmp_path: Path) -> None:
             mutant[place] = random.integers(256)
         try:
             value = unpickle.load(bytes(mutant))
-        except Exception:
+        except pickle.UnpicklingError:
             continue
         assert type(value).__module__ in ("builtins", "numpy", "biggan.data.unpickle")
     assert sorted(sys.modules) == before

@@ -6,6 +6,7 @@ The arrays are held in memory. What is not here: resizing (`decode.py`).
 import gzip
 import hashlib
 import math
+import pickle
 import re
 import zipfile
 from collections.abc import Callable
@@ -172,8 +173,8 @@ def _unpickled(tree: Tree, name: str) -> dict[bytes, Any]:
     content = tree.read(name, MOST_MEMBER)
     try:
         values = unpickle.load(content)
-    except Exception as error:  # a damaged pickle can fail in any way
-        reason = clean(str(error) or type(error).__name__)
+    except pickle.UnpicklingError as error:
+        reason = clean(str(error))
         raise DataError(f"{name} in {tree.place} is not read ({reason}); only plain CIFAR pickles are.") from error
     if not isinstance(values, dict):
         raise DataError(f"{name} in {tree.place} is not a CIFAR file; fetch it again.")

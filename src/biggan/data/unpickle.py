@@ -29,8 +29,7 @@ def load(content: bytes) -> Any:
     """The plain value in a pickle; arrays are numpy's, texts of Python 2 are bytes.
 
     Raises:
-        pickle.UnpicklingError: The pickle names anything but arrays.
-        Exception: Whatever a damaged pickle leads to; nothing in it was run.
+        pickle.UnpicklingError: The pickle names anything but arrays, or is damaged; nothing in it was run.
     """
 
     class DType:
@@ -59,8 +58,13 @@ def load(content: bytes) -> Any:
                 raise pickle.UnpicklingError(f"it names {module}.{name}")
             return stand_ins[name]
 
-    value = Restricted(io.BytesIO(content), encoding="bytes").load()
-    return {key: _array(item, Array) for key, item in value.items()} if isinstance(value, dict) else value
+    try:
+        value = Restricted(io.BytesIO(content), encoding="bytes").load()
+        if isinstance(value, dict):
+            return {key: _array(item, Array) for key, item in value.items()}
+        return _array(value, Array)
+    except Exception as error:  # a damaged pickle can fail in any way
+        raise pickle.UnpicklingError(str(error) or type(error).__name__) from error
 
 
 def _array(item: Any, stand_in: type) -> NDArray[Any] | Any:

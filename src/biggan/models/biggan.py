@@ -191,11 +191,11 @@ class DiscriminatorBlock(nn.Module):
 
     def shortcut(self, x: Tensor) -> Tensor:
         """The 1×1 path; it commutes with pooling, so it runs on the smaller map unless asked to be plain."""
-        if self.down and (self.first or self.fused):
-            return self.conv_sc(F.avg_pool2d(x, 2))
-        if self.down:
-            return F.avg_pool2d(self.conv_sc(x), 2)
-        return self.conv_sc(x) if hasattr(self, "conv_sc") else x
+        if not hasattr(self, "conv_sc"):
+            return x
+        early = self.down and (self.first or self.fused)
+        h: Tensor = self.conv_sc(F.avg_pool2d(x, 2) if early else x)
+        return F.avg_pool2d(h, 2) if self.down and not early else h
 
 
 def d_hidden(config: Model, channels: int, out_channels: int, first: bool) -> int:

@@ -45,7 +45,7 @@ def pick_precision(asked: Literal["auto", "float32", "bfloat16"], device: torch.
     return "bfloat16" if fast else "float32"
 
 
-def compute_dtype(precision: Precision) -> torch.dtype | None:
+def compute_dtype(precision: str) -> torch.dtype | None:
     """The networks' `compute_dtype` for a precision by name."""
     return torch.bfloat16 if precision == "bfloat16" else None
 
