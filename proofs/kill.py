@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -34,10 +35,10 @@ class Tally:
 
 
 def start(out: Path) -> subprocess.Popen[bytes]:
-    """The training command as a process; what it prints goes to a file beside the run."""
+    """The training command as a process on one thread; what it prints goes to a file beside the run."""
     command = [sys.executable, "-m", "biggan", "train", *TRAIN, *LENGTH, "--out", str(out)]
     with out.with_suffix(".out").open("ab") as output:
-        return subprocess.Popen(command, stdout=output, stderr=output)
+        return subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def leftovers(out: Path) -> list[Path]:
@@ -45,12 +46,15 @@ def leftovers(out: Path) -> list[Path]:
     return [*out.glob(".*.tmp"), *out.glob(".*.old"), *out.glob("states/.*.tmp"), *out.glob("states/.*.old")]
 
 
-def wait_for_save(process: subprocess.Popen[bytes], out: Path, pause: float) -> None:
-    """Returns `pause` seconds after a new leftover of a save is seen, or when the process has ended."""
-    before = set(leftovers(out))
-    while process.poll() is None and not set(leftovers(out)) - before:
-        time.sleep(0.0002)
-    time.sleep(pause)
+def wait_for_save(process: subprocess.Popen[bytes], out: Path, draw: random.Random) -> None:
+    """Returns in the midst of one of the next files or folders to be saved, or when the process has ended."""
+    before, seen, wanted = set(leftovers(out)), 0, draw.randint(1, 30)
+    while process.poll() is None and seen < wanted:
+        now = set(leftovers(out))
+        seen += len(now - before)
+        before = now
+        time.sleep(0.0003)
+    time.sleep(draw.choice((0.0, 0.0, 0.001, 0.01)))
 
 
 def images_shown(out: Path) -> int:
@@ -69,7 +73,7 @@ def sitting(out: Path, draw: random.Random, seconds: tuple[float, float], tally:
     """One start of the run and one SIGKILL: at a random time, or (every second one) in the midst of a save."""
     process = start(out)
     if tally.kills % 2:
-        wait_for_save(process, out, draw.choice((0.0, 0.001, 0.005, 0.02)))
+        wait_for_save(process, out, draw)
     else:
         time.sleep(draw.uniform(*seconds))
     process.send_signal(signal.SIGKILL)

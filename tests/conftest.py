@@ -1,16 +1,11 @@
-"""What all tests share."""
-
-from collections.abc import Iterator
+"""What all tests share: one thread, on which tiny networks are fastest and repeat exactly, and a fixed seed."""
 
 import pytest
 import torch
 
+torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_seed() -> Iterator[None]:
-    """Tiny networks are fastest on one thread; a fixed seed, so that a test fails always or never."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _seed() -> None:
     torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)

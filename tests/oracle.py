@@ -203,7 +203,7 @@ class Network:
         return logits if y is None else logits + (self.weight("embed")[y] * h).sum(1, keepdim=True)
 
     def d_block(self, name: str, index: int, x: Tensor, channels: int) -> Tensor:
-        # SN-GAN's hidden width is the input's, but ch in the first block; BigGAN-PyTorch has the image's channels there.
+        # SN-GAN's hidden width is the input's, in the first block ch (in BigGAN-PyTorch the image's channels).
         thin = self.model.d_hidden == "thin-reference" or (self.model.d_hidden == "thin" and index > 0)
         hidden = x.shape[1] if thin else channels
         down = index < D_DOWNSAMPLES[self.model.resolution]

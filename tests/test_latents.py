@@ -124,6 +124,13 @@ def test_epochs_and_seeds_have_different_orders():
     assert len(set(orders)) == 6
 
 
+def test_one_epoch_s_order_says_nothing_of_the_next():
+    places = [torch.from_numpy(latents.permutation(1, epoch, 2000)).argsort().double() for epoch in (0, 1)]
+    for lag in range(-3, 4):
+        shifted = torch.stack([places[0], places[1].roll(lag)])
+        assert abs(float(torch.corrcoef(shifted)[0, 1])) < 5 / math.sqrt(2000)
+
+
 def test_all_orders_are_equally_likely():
     found = [tuple(latents.permutation(4, epoch, 3)) for epoch in range(6000)]
     counts = [found.count(order) for order in set(found)]

@@ -189,10 +189,11 @@ class Sitting:
         """
         networks = {name: dict(getattr(run, name).state_dict()) for name in ("G", "D", "G_ema")}
         optimizers = {name: state.optimizer_tensors(getattr(run, name)) for name in ("optim_g", "optim_d")}
-        state.save_state(self.out, run.images, {**networks, **optimizers}, {"seconds": self.seconds})
-        state.prune(self.out, run.config.train.keep)
+        state.require_finite(networks | optimizers)
         bundle, image = self.picture()
-        save_bundle(self.out, bundle, image)
+        save_bundle(self.out, bundle, image)  # before the state: a run killed in between writes both again
+        state.save_state(self.out, run.images, networks | optimizers, {"seconds": self.seconds})
+        state.prune(self.out, run.config.train.keep)
 
     def obey(self, run: Training, figures: Figures) -> None:
         """Hook: stops when asked to by a signal or the clock, with everything saved.

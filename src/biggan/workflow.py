@@ -51,7 +51,7 @@ def find_model(path_or_name: str | Path) -> Path:
         raise ModelError(f"The run {path} has not written a model yet ({MODEL}); let it train a little longer.")
     if path.exists():
         raise ModelError(f"{path} holds no model; {needed}, as `biggan train --out` makes it.")
-    offer = nearest(str(path_or_name), names) or f"; {needed}, or one of the names {', '.join(names)}."
+    offer = nearest(str(path_or_name), names) or f"; {needed}{''.join(f', or {name}' for name in names)}."
     raise ModelError(f"There is no model {str(path_or_name)!r}{offer}")
 
 

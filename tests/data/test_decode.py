@@ -1,5 +1,6 @@
 """Every kind of picture becomes the square that its pixels mean."""
 
+import contextlib
 import io
 from collections.abc import Callable
 
@@ -229,10 +230,8 @@ def test_mutated_pictures_are_read_or_refused_and_nothing_else(picture: MakePict
             mutant = bytearray(content)
             for place in random.integers(0, len(mutant), 3):
                 mutant[place] = random.integers(256)
-            try:
+            with contextlib.suppress(Unreadable):
                 assert decoded(bytes(mutant)).pixels.shape == (32, 32, 3)
-            except Unreadable as error:
-                assert str(error)
 
 
 def test_arrays_of_28_px_get_two_zero_pixels_on_each_side_at_32() -> None:

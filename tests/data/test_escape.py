@@ -18,8 +18,33 @@ Load = Callable[..., Packed]
 MakePicture = Callable[..., bytes]
 
 SECRET = (255, 0, 255)
-STEPS = ["../", "..\\", "../../", "a/../../", "a\\..\\..\\", "./../", ".//..//", "//", "///", "\\\\", "/./", "~/", "~root/"]
-DRIVES = ["C:\\", "C:/", "c:", "Z:\\..\\", "\\\\?\\C:\\", "\\\\host\\share\\", "file:///", "//host/share/", "NUL:", "LPT1:/"]
+STEPS = [
+    "../",
+    "..\\",
+    "../../",
+    "a/../../",
+    "a\\..\\..\\",
+    "./../",
+    ".//..//",
+    "//",
+    "///",
+    "\\\\",
+    "/./",
+    "~/",
+    "~root/",
+]
+DRIVES = [
+    "C:\\",
+    "C:/",
+    "c:",
+    "Z:\\..\\",
+    "\\\\?\\C:\\",
+    "\\\\host\\share\\",
+    "file:///",
+    "//host/share/",
+    "NUL:",
+    "LPT1:/",
+]
 ODD = ["%2e%2e/", "..%2f", "\u2025/", "\uff0e\uff0e/", "..\u2215", "..\u2044", "..;/", ".../", "....//", " ../", "../ "]
 MARKS = ["", "\0", "a\0", "x" * 10_000, "\u202e", "\n", "\r\n", "\x1b[2J"]
 
@@ -28,9 +53,9 @@ def names(outside: Path) -> list[str]:
     """Names for the picture `outside`, each by another way."""
     ways = [prefix + outside.name for prefix in STEPS + DRIVES + ODD]
     ways += [prefix + "outside/" + outside.name for prefix in STEPS + DRIVES + ODD]
-    ways += [prefix * depth + outside.name for prefix in ("../", "..\\", "./../") for depth in range(2, 17)]
-    ways += ["a/" * depth + "../" * (depth + 1) + "outside/" + outside.name for depth in range(1, 16)]
-    ways += ["../" * depth + str(outside)[1:] for depth in range(1, 16)]
+    ways += [prefix * depth + outside.name for prefix in ("../", "..\\", "./../") for depth in range(2, 22)]
+    ways += ["a/" * depth + "../" * (depth + 1) + "outside/" + outside.name for depth in range(1, 21)]
+    ways += ["../" * depth + str(outside)[1:] for depth in range(1, 21)]
     ways += [mark + way for mark in MARKS for way in (str(outside), "../outside/" + outside.name, outside.name)]
     ways += [str(outside) + end for end in ("", "\0.png", "\0", "/", "/.", " ", ".", "::$DATA", "/../secret.png")]
     ways += ["file://" + str(outside), "/proc/self/root" + str(outside), "/proc/self/cwd/" + outside.name]
@@ -53,7 +78,9 @@ def tree(root: Path, *own: Path) -> dict[str, bytes]:
 
 
 def is_secret(packed: Packed) -> np.ndarray:
-    return (packed.images[..., :3] == SECRET).all((1, 2, 3)) if packed.channels > 1 else np.zeros(packed.num_images, bool)
+    return (
+        (packed.images[..., :3] == SECRET).all((1, 2, 3)) if packed.channels > 1 else np.zeros(packed.num_images, bool)
+    )
 
 
 def test_there_are_two_hundred_ways(outside: Path) -> None:
@@ -90,9 +117,8 @@ def test_listed_names_cannot_lead_outside(
     assert tree(tmp_path, packs) == before
 
 
-def test_members_of_a_zip_cannot_lead_outside(
-    tmp_path: Path, outside: Path, picture: MakePicture, load: Load
-) -> None:
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # names are cut at NUL when they are written
+def test_members_of_a_zip_cannot_lead_outside(tmp_path: Path, outside: Path, picture: MakePicture, load: Load) -> None:
     """A member is a picture of its own whatever its name; none is written anywhere, and no class gets its name."""
     ways = names(outside)
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:

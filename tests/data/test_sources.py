@@ -49,7 +49,14 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path, fill: Fill, load: Load) -> 
 
 
 def test_hidden_and_foreign_files_are_ignored(tmp_path: Path, fill: Fill, load: Load) -> None:
-    junk = ("cat/.hidden.png", ".trash/a.png", "__MACOSX/cat/._1.png", "cat/Thumbs.db", "cat/readme.txt", "x.biggan/a.png")
+    junk = (
+        "cat/.hidden.png",
+        ".trash/a.png",
+        "__MACOSX/cat/._1.png",
+        "cat/Thumbs.db",
+        "cat/readme.txt",
+        "x.biggan/a.png",
+    )
     packed = load(fill(tmp_path / "set", "cat/1.png", "dog/1.png", *junk))
     assert classes(packed) == {"cat": 1, "dog": 1}
     assert packed.skipped == []
@@ -123,7 +130,9 @@ def test_rows_of_labels_csv_that_cannot_be_used_are_listed(tmp_path: Path, fill:
     ]
 
 
-@pytest.mark.parametrize("content", [b"", b"only,\xff\xfe", b"one column\nof text\n", b"a,b\n" + b"x" * 200_000 + b",y\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"only,\xff\xfe", b"one column\nof text\n", b"a,b\n" + b"x" * 200_000 + b",y\n"]
+)
 def test_a_labels_csv_that_is_no_table_is_refused(tmp_path: Path, fill: Fill, load: Load, content: bytes) -> None:
     with pytest.raises(DataError, match=r"labels\.csv"):
         load(fill(tmp_path / "set", "a.png", **{"labels.csv": content}))

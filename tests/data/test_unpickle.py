@@ -76,9 +76,7 @@ def test_the_payloads_are_real(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_cifar_folder_with_a_payload_is_one_sentence(
-    tmp_path: Path, load: Callable[..., Packed], name: str
-) -> None:
+def test_a_cifar_folder_with_a_payload_is_one_sentence(tmp_path: Path, load: Callable[..., Packed], name: str) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set/data_batch_1").write_bytes(payloads(tmp_path / "marker")[name])
     with pytest.raises(DataError, match="only plain CIFAR pickles are"):

@@ -85,7 +85,8 @@ def _draw_all(pipe: Pipeline, mixes: Sequence[ClassMix], seeds: Sequence[int], o
             row, column = divmod(place, len(seeds))
             kept += [image] if row < rows and column < columns else []
     labels = [in_margin(mix) for mix in mixes[:rows]] if pipe.class_names else []
-    sheet = grids.sheet(kept, columns, labels, [str(seed) for seed in seeds[:columns]], corner="seed")
+    heads = grids.seed_labels(seeds[:columns], bool(labels))
+    sheet = grids.sheet(kept, columns, labels, heads, corner="seed")
     return png_bytes(sheet, sheet_text(drawn.drawn_with))
 
 

@@ -10,6 +10,7 @@ What is not here: files and labels (`listing.py`), threads (`packing.py`).
 """
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,13 +24,13 @@ from biggan.data.records import Pixels, clean
 from biggan.errors import ConfigError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-MEMORY = 192 * 2**20  # bytes that all pictures being decoded may take together
-BYTES_PER_PIXEL = {"WEBP": 16, "TIFF": 12, "GIF": 8, "BMP": 8}  # decoders that hold several copies
+MEMORY = 214_000_000  # bytes that all pictures being decoded may take together
+BYTES_PER_PIXEL = {"WEBP": 17, "TIFF": 12, "GIF": 8, "BMP": 8}  # decoders that hold several copies
 MULTI_SCAN = 6  # bytes per full-size pixel that libjpeg keeps for progressive and multi-scan files
 NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # bytes per pixel of modes that are not four bytes wide
 MOST_AT_ONCE = 16 * 2**20  # bytes of a file whose decoder reads it whole
 STRIP = 2**18  # pixels that are converted at once
-GAP = 3  # block averaging leaves this many times the final size to Lanczos
+GAP = 3  # block averaging leaves about this many times the final size to Lanczos
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 ORIENTATION = 0x0112
 TURNS = {
@@ -41,6 +42,9 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # the reason for a skipped file says what matters
 
 
 class Unreadable(Exception):
@@ -156,7 +160,8 @@ def _draft(image: Image.Image, file: BinaryIO, want: Square) -> int:
         image.draft(image.mode, (max(1, round(image.width * scale)), max(1, round(image.height * scale))))
         area = image.width * image.height
     each = max(BYTES_PER_PIXEL.get(image.format or "", 1), NARROW.get(image.mode, 4))
-    return kept + area * each + 4 * min(area, (2 * GAP * want.resolution) ** 2)
+    cut = area if want.pad else min(image.size) ** 2
+    return kept + area * each + 4 * cut // _factor(image, want) ** 2
 
 
 def _single_scan(image: Image.Image, file: BinaryIO) -> bool:
@@ -181,6 +186,11 @@ def _finish(image: Image.Image, size: tuple[int, int], want: Square) -> Decoded:
     return Decoded(pixels, cropped, shorter < want.resolution)
 
 
+def _factor(image: Image.Image, want: Square) -> int:
+    """Side of the blocks that are averaged before Lanczos."""
+    return max(1, round((max(image.size) if want.pad else min(image.size)) / (GAP * want.resolution)))
+
+
 def _scaled(image: Image.Image, want: Square) -> Image.Image:
     """The central square (or all) at the wanted size, in mode L, RGB or RGBa."""
     left = top = 0
@@ -188,10 +198,9 @@ def _scaled(image: Image.Image, want: Square) -> Image.Image:
     if not want.pad:
         left, top = (width - min(image.size)) // 2, (height - min(image.size)) // 2
         width = height = min(image.size)
-    longest = max(width, height)
-    factor = max(1, longest // (GAP * want.resolution))
-    blocks = _averaged(image, (left, top, left + width, top + height), factor)
+    longest, factor = max(width, height), _factor(image, want)
     target = (max(1, round(want.resolution * width / longest)), max(1, round(want.resolution * height / longest)))
+    blocks = _averaged(image, (left, top, left + width, top + height), factor)
     return blocks.resize(target, Image.Resampling.LANCZOS, (0, 0, width / factor, height / factor))
 
 

@@ -5,7 +5,10 @@ What is not here: opening the pictures (`decode.py`); what is said after decodin
 
 import csv
 import io
+import itertools
 import json
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -17,7 +20,8 @@ from biggan.data.trees import LISTS, Tree, is_picture
 from biggan.errors import DataError
 
 MOST_LIST = 64 * 2**20  # bytes of dataset.json; ImageNet's has 51 MB
-MOST_TABLE = 256 * 2**20  # bytes of labels.csv
+SPARE_ROWS = 200_000  # rows that a list may have beyond the files that are there
+LONGEST_LINE = 2**16  # characters of a table's first line
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "name", "path", "id")
 LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "y")
 SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
@@ -113,62 +117,85 @@ def _suspicions(tree: Tree, names: list[str], class_names: list[str]) -> list[st
 def _from_table(tree: Tree, table: str) -> Source:
     """labels.csv: one row a picture, file and label; separated by commas, semicolons or tabs; a header is found."""
     where = f"{table} in {tree.place}"
+    chosen = _Chosen(tree, where)
+    words = []
     try:
-        text = tree.read(table, MOST_TABLE).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where} is not UTF-8 text; save it as UTF-8.") from error
-    names, words, skipped = [], [], []
-    seen: set[str] = set()
-    for name, word in _rows(text, where):
-        reason = _refused(tree, name, seen) or (None if 0 < len(word) <= LONGEST_NAME else "has no usable label")
-        seen.add(name)
-        if reason:
-            skipped.append((clean(name), reason))
-        else:
-            names.append(name)
-            words.append(word)
+        with io.TextIOWrapper(tree.open(table), "utf-8-sig", newline="") as file:
+            for name, word in _rows(file, where):
+                if chosen.take(name, None if 0 < len(word) <= LONGEST_NAME else "has no usable label"):
+                    words.append(word)
+    except (UnicodeDecodeError, csv.Error, OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{where} is not a table of file and label in UTF-8 ({clean(str(error))}).") from error
     labels, class_names = number_classes(words, where)
-    return _source(tree, "labels.csv", names, labels, class_names, skipped, _unlisted(tree, seen, table))
+    return chosen.source("labels.csv", labels, class_names)
 
 
-def _rows(text: str, where: str) -> Iterator[tuple[str, str]]:
+def _rows(file: io.TextIOWrapper, where: str) -> Iterator[tuple[str, str]]:
     """Pairs of file and label."""
-    first = text.partition("\n")[0]
+    first = file.readline(LONGEST_LINE)
     delimiter = max(",;\t", key=first.count)
-    try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
-    except csv.Error as error:
-        raise DataError(f"{where} is not a table of file and label ({error}).") from error
-    if not rows or len(rows[0]) < 2:
+    rows = csv.reader(itertools.chain([first], file), delimiter=delimiter)
+    head = next(rows, [])
+    if len(head) < 2:
         raise DataError(f"{where} needs two columns, file and label.")
-    head = [cell.strip().lower() for cell in rows[0]]
-    file = next((head.index(word) for word in FILE_COLUMNS if word in head), None)
-    label = next((head.index(word) for word in LABEL_COLUMNS if word in head), None)
-    is_header = file is not None or label is not None
-    if file is None or label is None:
-        file, label = 0, 1
-    for row in rows[is_header:]:
-        padded = [*row, *[""] * (max(file, label) + 1 - len(row))]
-        yield padded[file].strip().removeprefix("./"), padded[label].strip()
+    words = [cell.strip().lower() for cell in head]
+    file_at = next((words.index(word) for word in FILE_COLUMNS if word in words), None)
+    label_at = next((words.index(word) for word in LABEL_COLUMNS if word in words), None)
+    is_header = file_at is not None or label_at is not None
+    if file_at is None or label_at is None:
+        file_at, label_at = 0, 1
+    for row in rows if is_header else itertools.chain([head], rows):
+        if row:
+            padded = [*row, *[""] * (max(file_at, label_at) + 1 - len(row))]
+            yield padded[file_at].strip().removeprefix("./"), padded[label_at].strip()
 
 
-def _refused(tree: Tree, name: str, seen: set[str]) -> str | None:
-    """Why a listed name cannot be used, or None."""
-    if name in seen:
-        return "is listed twice"
-    return None if name in tree.files else escape(name) or "is listed, but not there"
+class _Chosen:
+    """The files of a tree that a list names; the memory it takes does not depend on the list."""
 
+    def __init__(self, tree: Tree, where: str) -> None:
+        self.tree, self.where = tree, where
+        self.names: list[str] = []
+        self.listed: set[str] = set()
+        self.skipped: list[tuple[str, str]] = []
+        self.left = SPARE_ROWS + 2 * len(tree.files)
 
-def _unlisted(tree: Tree, listed: Iterable[str], table: str) -> list[str]:
-    count = len(set(tree.pictures()) - set(listed))
-    return [f"{count:,} images that {table} does not list are left out."] if count else []
+    def take(self, name: str, reason: str | None = None) -> bool:
+        """Whether a listed name is taken; it is not if there is a reason not to, which is kept.
+
+        Raises:
+            DataError: The list is far longer than there are files.
+        """
+        self.left -= 1
+        if self.left < 0:
+            raise DataError(f"{self.where} lists far more than the {len(self.tree.files):,} files that are there.")
+        if name not in self.tree.files:
+            reason = escape(name) or "is listed, but not there"
+        elif name in self.listed:
+            reason = "is listed twice"
+        else:
+            self.listed.add(name)
+        if reason is None:
+            self.names.append(name)
+        else:
+            self.skipped.append((clean(name), reason))
+        return reason is None
+
+    def source(self, table: str, labels: Labels | None, class_names: list[str]) -> Source:
+        """The taken pictures."""
+        count = sum(name not in self.listed for name in self.tree.pictures())
+        notes = [f"{count:,} images that {table} does not list are left out."] if count else []
+        return _source(self.tree, table, self.names, labels, class_names, self.skipped, notes)
 
 
 def _from_json(tree: Tree) -> Source:
     """dataset.json of NVIDIA's tools: {"labels": [[name, number], ...]} or null, and optional "class_names"."""
     where = f"dataset.json in {tree.place}"
+    content = tree.read("dataset.json", MOST_LIST)
+    if sum(map(content.count, (b",", b"[", b"{"))) > SPARE_ROWS + 8 * len(tree.files):
+        raise DataError(f"{where} lists far more than the {len(tree.files):,} files that are there.")
     try:
-        values = json.loads(tree.read("dataset.json", MOST_LIST))
+        values = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where} is not JSON ({clean(str(error))}).") from error
     if not isinstance(values, dict) or "labels" not in values:
@@ -176,18 +203,10 @@ def _from_json(tree: Tree) -> Source:
     if values["labels"] is None:
         notes = ["dataset.json has no labels: the images have none."]
         return _source(tree, "dataset.json", tree.pictures(), None, [], notes=notes)
-    names, numbers, skipped = [], [], []
-    seen: set[str] = set()
-    for name, number in _pairs(values["labels"], where):
-        reason = _refused(tree, name, seen)
-        seen.add(name)
-        if reason:
-            skipped.append((clean(name), reason))
-        else:
-            names.append(name)
-            numbers.append(number)
+    chosen = _Chosen(tree, where)
+    numbers = [number for name, number in _pairs(values["labels"], where) if chosen.take(name)]
     labels, class_names = check_labels(np.array(numbers, np.int64), _names(values, where), where)
-    return _source(tree, "dataset.json", names, labels, class_names, skipped, _unlisted(tree, seen, "dataset.json"))
+    return chosen.source("dataset.json", labels, class_names)
 
 
 def _pairs(labels: Any, where: str) -> Iterator[tuple[str, int]]:

@@ -75,7 +75,9 @@ def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise DataError(f"{path} is a zip that is damaged or cut short ({clean(str(error))}); make it again.") from error
+        raise DataError(
+            f"{path} is a zip that is damaged or cut short ({clean(str(error))}); make it again."
+        ) from error
     with archive:
         yield archive
 

@@ -60,6 +60,8 @@ class Tree:
         try:
             with self.open(name) as file:
                 return file.read(most)
+        except DataError:
+            raise
         except Exception as error:  # zipfile has a dozen ways to fail on a damaged member
             raise DataError(f"{clean(name)} in {self.place} cannot be read ({clean(str(error))}).") from error
 
@@ -204,6 +206,8 @@ def cifar_tree(path: Path) -> Tree | None:
         try:
             with tarfile.open(fileobj=_Limited(fileobj=raw) if zipped else raw, mode="r:") as tar:
                 _read_members(tar, members, path, packed)
+        except DataError:
+            raise
         except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
             if members:
                 raise DataError(f"{path} is damaged ({clean(str(error))}); fetch it again.") from error

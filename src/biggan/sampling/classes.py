@@ -45,7 +45,7 @@ def parse_classes(classes: ClassLike | Iterable[ClassLike] | None, class_names: 
     Text is a list `"Ankle boot,Sneaker"` of names or numbers, case-blind, or `"all"`. With weights the list is one
     mix, `"Sneaker:0.7,Bag:0.3"`; mixes are set apart by semicolons, `"Sneaker:2,Bag:1;Coat"`. Weights may have any
     positive sum, by which they are divided; one below zero leads away from its class. A word that is a class's whole
-    name means that class first, so names may hold commas, colons and digits.
+    name means that class first, so names may hold commas, colons and digits; `#3` is class 3 whatever the names.
 
     Args:
         classes: None or `"all"` for every class in order; text, a number, `{"Sneaker": 0.7, "Bag": 0.3}`, or a list.
@@ -115,7 +115,7 @@ def _groups(text: str, names: Sequence[str]) -> list[list[_Term]]:
 def _longest_term(parts: Sequence[str], names: Sequence[str]) -> tuple[_Term, int]:
     """The term that takes most of the parts, since a name may hold separators; and how many parts it takes."""
     most = 1 + 2 * max((len(re.findall("[,;]", name)) for name in names), default=0)
-    for used in range(min(most, len(parts)), 0, -1):
+    for used in range(min(most, len(parts)), 0, -2):  # words and the separators between them
         term = _term("".join(parts[:used]).strip(), names)
         if term is not None:
             return term, used
@@ -127,7 +127,7 @@ def _term(text: str, names: Sequence[str]) -> _Term | None:
     if number is not None:
         return number, None
     word, colon, weight = text.rpartition(":")
-    number = _find(word, names) if colon else None
+    number = _find(word, names) if colon and not re.search("[,;]", weight) else None
     if number is None:
         return None
     return number, _weight(word, weight)
@@ -165,8 +165,8 @@ def _mix(terms: Sequence[_Term], names: Sequence[str]) -> ClassMix:
 
 
 def _name(number: int, names: Sequence[str]) -> str:
-    """The class's name where it means that class alone, and else its number."""
-    return names[number] if _matches(names[number], names) == [number] else str(number)
+    """The class's name where it means that class alone, and else its number as `#3`."""
+    return names[number] if _matches(names[number].strip(), names) == [number] else f"#{number}"
 
 
 def _number(word: str | int, names: Sequence[str]) -> int:
@@ -189,12 +189,12 @@ def _find(word: str, names: Sequence[str]) -> int | None:
     """The number of the class that a word names, if any."""
     found = _matches(word, names)
     if len(found) > 1:
-        same = " and ".join(map(str, found[:5]))
-        raise ConfigError(f"Class {word.strip()!r} may be any of the numbers {same}; give the number instead.")
+        same = " or ".join(f"#{number}" for number in found[:5])
+        raise ConfigError(f"Class {word.strip()!r} may be {same}; write the one that is meant.")
     if found:
         return found[0]
-    digits = word.strip()
-    return int(digits) if re.fullmatch("[0-9]{1,9}", digits) and int(digits) < len(names) else None
+    digits = re.fullmatch("#?([0-9]{1,9})", word.strip())
+    return int(digits[1]) if digits and int(digits[1]) < len(names) else None
 
 
 def _matches(word: str, names: Sequence[str]) -> list[int]:

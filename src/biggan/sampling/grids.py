@@ -124,6 +124,11 @@ class _Layout:
         pen.text((right, base), self.corner, FAINT, self.font, anchor="rs")
 
 
+def seed_labels(seeds: Sequence[int], with_corner: bool) -> list[str]:
+    """Labels for columns of seeds: bare numbers where a corner says what they are."""
+    return [str(seed) if with_corner else f"seed {seed}" for seed in seeds]
+
+
 def film(frames: Sequence[Image.Image], kind: str, text: str, scale: int | None = None, fps: float = 12) -> bytes:
     """Pictures as an endlessly repeating film, the content of a file.
 

@@ -154,7 +154,7 @@ class Pipeline:
             images=images,
             columns=columns,
             row_labels=[in_margin(mix) for mix in mixes[::columns]] if self.class_names else [],
-            column_labels=[str(seed) for seed in seeds[:columns]],
+            column_labels=grids.seed_labels(seeds[:columns], bool(self.class_names)),
             corner="seed",
             drawn_with=shared,
             recipes=recipes,
@@ -216,7 +216,7 @@ class Pipeline:
         legs = [(i, (i + 1) % len(chosen)) for i in range(len(chosen) if loop else len(chosen) - 1)]
         ways = [_way((z[a], c[a]), (z[b], c[b]), steps) for a, b in legs]
         x = self.sampler.render(torch.cat([z for z, _ in ways]), torch.cat([c for _, c in ways]), truncation, threshold)
-        points = [f"{in_margin(mix)} {seed}".strip() for mix, seed in zip(mixes, chosen, strict=True)]
+        points = [f"{in_margin(mix)} ({seed})".strip() for mix, seed in zip(mixes, chosen, strict=True)]
         return Interpolation(
             x=x,
             images=_images(x),
@@ -259,7 +259,7 @@ class Pipeline:
             x=x,
             images=_images(x),
             columns=len(seeds),
-            row_labels=[f"{in_margin(mix) if len(mixes) > 1 else ''} {by} {value:g}".strip() for mix, value in rows],
+            row_labels=[(f"{in_margin(mix)}, " if len(mixes) > 1 else "") + f"{by} {value:g}" for mix, value in rows],
             column_labels=[str(seed) for seed in seeds],
             corner="seed",
             drawn_with=self._recipe(None, None),
@@ -283,7 +283,8 @@ def in_margin(mix: ClassMix) -> str:
     """A class as a sheet says it: by its label, or by number where the sheet's font lacks letters of it."""
     if mix.label is None:
         return ""
-    return mix.label if grids.legible(mix.label) else f"class {mix.numbers}"
+    text = mix.label if len(mix.shares) == 1 else mix.label.replace(",", ", ")
+    return text if grids.legible(text) else f"class {mix.numbers}"
 
 
 def _images(x: Tensor) -> list[Image.Image]:

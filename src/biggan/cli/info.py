@@ -1,0 +1,127 @@
+"""`biggan info`: what a model or run folder is."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from biggan import workflow
+from biggan.cli.drawing import ModelPlace
+from biggan.cli.parse import run_command
+from biggan.config import to_json
+from biggan.models.build import count_parameters
+from biggan.models.bundle import Bundle, load_bundle
+from biggan.sitting import RUN
+from biggan.training.state import list_states
+
+LAST_LINES = 16 * 2**10  # bytes at the end of stats.jsonl in which its last line is looked for
+
+
+def run(argv: list[str]) -> None:
+    """Runs the command on its arguments."""
+    run_command(info, argv, "biggan info")
+
+
+def info(model: ModelPlace, as_json: Annotated[bool, tyro.conf.arg(name="json")] = False) -> None:
+    """Says what a model or run folder is: networks, classes, how it was trained, its states and files.
+
+    Args:
+        model: A run folder, a model folder, or the name of a model that ships with the package (fashion-mnist).
+        as_json: Say it as JSON.
+    """
+    facts = describe(model)
+    print(_as_json(facts) if as_json else _as_text(facts))
+
+
+def describe(path_or_name: str | Path) -> dict[str, Any]:
+    """The facts about a folder, as JSON values.
+
+    Raises:
+        ModelError: There is no model or run, or it is damaged.
+    """
+    path = Path(path_or_name)
+    is_run = (path / RUN).is_file()
+    facts: dict[str, Any] = {}
+    if not is_run or (path / "model.safetensors").exists():
+        path = workflow.find_model(path_or_name)
+        facts = _model_facts(load_bundle(path))
+    facts = {"folder": str(path), "kind": "run" if is_run else "model", **facts}
+    if is_run:
+        facts |= {"states": [int(state.name) for state in list_states(path)], "figures": _last_figures(path)}
+    files = sorted(file for file in path.iterdir() if file.is_file())
+    return {**facts, "files": {file.name: file.stat().st_size for file in files}}
+
+
+def _model_facts(bundle: Bundle) -> dict[str, Any]:
+    networks = {"G": bundle.G, **({"D": bundle.D} if bundle.D is not None else {})}
+    return {
+        "model": to_json(bundle.G.config),
+        "parameters": {name: count_parameters(network) for name, network in networks.items()},
+        "class_names": bundle.class_names,
+        "statistics": [kind for kind in bundle.statistics.tables if kind != "none"],
+        "training": bundle.training,
+        "sha256": bundle.sha256,
+    }
+
+
+def _last_figures(run: Path) -> dict[str, Any]:
+    """The last whole line of a run's `stats.jsonl`; empty where there is none."""
+    path = run / "stats.jsonl"
+    if not path.is_file():
+        return {}
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LAST_LINES))
+        lines = file.read().split(b"\n")[:-1]
+    try:
+        figures = json.loads(lines[-1]) if lines else {}
+    except ValueError:
+        return {}
+    return figures if isinstance(figures, dict) else {}
+
+
+def _as_json(facts: dict[str, Any]) -> str:
+    return json.dumps(facts, indent=2, ensure_ascii=False)
+
+
+def _as_text(facts: dict[str, Any]) -> str:
+    """The facts for reading, a line each."""
+    rows = [("folder", f"{facts['folder']}, a {facts['kind']}")]
+    if "model" in facts:
+        rows += _model_rows(facts)
+    elif facts["kind"] == "run":
+        rows.append(("model", "none yet; it is written with the first state"))
+    if "states" in facts:
+        states = ", ".join(f"{images:,}" for images in facts["states"])
+        rows.append(("states", f"after {states} images" if states else "none yet"))
+        rows.append(("figures", _pairs(facts["figures"]) or "none yet"))
+    rows.append(("files", ", ".join(f"{name} ({_size(size)})" for name, size in facts["files"].items())))
+    return "\n".join(f"{name:<12} {text}" for name, text in rows)
+
+
+def _model_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    model, names = facts["model"], facts["class_names"]
+    colours = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGBA"}[model["image_channels"]]
+    classes = f"{len(names)}: {', '.join(names[:20])}{', …' if len(names) > 20 else ''}" if names else "none"
+    return [
+        ("model", f"{model['architecture']}, {model['resolution']} px, {colours}, dim_z {model['dim_z']}"),
+        ("parameters", ", ".join(f"{name} {count:,}" for name, count in facts["parameters"].items())),
+        ("classes", classes),
+        ("drawing", " and ".join(["plain", *(f"--{kind}" for kind in facts["statistics"])])),
+        ("training", _pairs(facts["training"]) or "not told"),
+        ("sha256", facts["sha256"]),
+    ]
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    """Names and values in one line, nested ones flattened."""
+    parts = [f"{name} ({_pairs(v)})" if isinstance(v, dict) else f"{name} {_short(v)}" for name, v in values.items()]
+    return ", ".join(parts)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)[:80]
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
