@@ -25,10 +25,10 @@ check: .venv/.ok
 	$(V)/mypy
 
 bench: .venv/.ok
-	@for script in benchmarks/*.py; do $(V)/python $$script || exit 1; done
+	@for script in benchmarks/[a-z]*.py; do $(V)/python $$script || exit 1; done
 
 prove: .venv/.ok
-	@for script in proofs/*.py; do $(V)/python $$script || exit 1; done
+	@for script in proofs/[a-z]*.py; do $(V)/python $$script || exit 1; done
 
 clean:
 	rm -rf .venv .cache demo .pytest_cache .mypy_cache .ruff_cache

@@ -3,9 +3,18 @@
 Its numbers compare runs on one data set with each other; they are no one's FID or KID.
 """
 
+import itertools
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from biggan.config import Data
+from biggan.data.packed import prepare
+
+SAVED = Path(__file__).parent / "golden" / "judge.safetensors"
 
 
 class Judge(nn.Module):
@@ -16,7 +25,7 @@ class Judge(nn.Module):
         widths = (channels, 32, 64, 128)
         stages = [
             (nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU(), nn.MaxPool2d(2))
-            for i, o in zip(widths, widths[1:], strict=False)
+            for i, o in itertools.pairwise(widths)
         ]
         self.body = nn.Sequential(*(layer for stage in stages for layer in stage))
         self.head = nn.Linear(128, num_classes)
@@ -28,7 +37,7 @@ class Judge(nn.Module):
         return self.head(self.features(x))
 
 
-def train_judge(x: Tensor, y: Tensor, epochs: int = 8, seed: int = 0) -> Judge:
+def train_judge(x: Tensor, y: Tensor, epochs: int = 12, seed: int = 0) -> Judge:
     """Trains a judge on real images x and labels y, with shifts of up to 2 px and mirroring."""
     torch.manual_seed(seed)
     judge = Judge(x.shape[1], int(y.max()) + 1).to(memory_format=torch.channels_last)
@@ -70,3 +79,23 @@ def kernel_distance(judge: Judge, x: Tensor, other: Tensor) -> float:
         return (k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1))
 
     return float(off_diagonal(kernel(a, a)) + off_diagonal(kernel(b, b)) - 2 * kernel(a, b).mean())
+
+
+def bundled_images(name: str = "fashion-mnist") -> tuple[Tensor, Tensor]:
+    """A bundled set's images x (N, 1, 32, 32) in [-1, 1] and labels y (N,)."""
+    packed = prepare(name, 32, Data())
+    return torch.from_numpy(packed.images.copy()).permute(0, 3, 1, 2) / 127.5 - 1, torch.from_numpy(packed.labels)
+
+
+def fashion_judge() -> Judge:
+    """The saved judge of Fashion-MNIST."""
+    judge = Judge(1, 10)
+    judge.load_state_dict(load_file(SAVED))
+    return judge.eval()
+
+
+if __name__ == "__main__":
+    judge = train_judge(*bundled_images())
+    save_file(judge.state_dict(), SAVED)
+    shares = recognised(judge, *bundled_images("fashion-mnist-test"))
+    print(f"accuracy on held-out real images {sum(shares) / 10:.3f}; by class {[round(share, 2) for share in shares]}")

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+from cases import golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -13,7 +14,6 @@ from torch import Tensor
 from biggan import latents
 from biggan.errors import ConfigError
 from biggan.latents import Stream
-from cases import golden
 
 FEW = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 seeds = st.integers(0, 2**63 - 1)

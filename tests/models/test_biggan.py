@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from cases import BIGGAN32, GOLDEN, GOLDEN_MODELS, assert_all_close, golden, part
+from oracle import Network
 from torch import Tensor, nn
 
 from biggan.config import Model
 from biggan.errors import ConfigError
 from biggan.models.biggan import Discriminator, Generator
 from biggan.models.build import skeleton
-from cases import BIGGAN32, GOLDEN, GOLDEN_MODELS, assert_all_close, golden, part
-from oracle import Network
 
 FUSED = pytest.mark.parametrize("fused", [True, False], ids=["fused", "plain"])
 MODE = pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from cases import assert_all_close, golden, part
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -15,7 +16,6 @@ from biggan.config import Model
 from biggan.models.biggan import Discriminator, Generator
 from biggan.models.layers import AffineNorm, Attention, ClassTable, ConditionalNorm, initialise
 from biggan.models.spectral import SpectralSettings
-from cases import assert_all_close, golden, part
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 

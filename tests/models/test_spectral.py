@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
+from cases import assert_all_close, golden, part
+from oracle import power_iteration
 from torch import Tensor, nn
 
 from biggan.models.spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear, SpectralSettings, advance
-from cases import assert_all_close, golden, part
-from oracle import power_iteration
 
 STEP = SpectralSettings(eps=1e-12)
 FORWARD = SpectralSettings(eps=1e-12, per_forward=True)

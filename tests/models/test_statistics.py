@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from cases import BIGGAN32, assert_all_close, golden, part
+from oracle import Network
 from torch import Tensor
 
 from biggan.config import Model
@@ -12,8 +14,6 @@ from biggan.errors import ConfigError
 from biggan.models.biggan import Generator
 from biggan.models.spectral import advance
 from biggan.models.statistics import Statistics, Table, batch_moments, standing_row, standing_statistics
-from cases import BIGGAN32, assert_all_close, golden, part
-from oracle import Network
 
 TINY = Model(
     resolution=32, num_classes=5, g_channels=2, d_channels=2, g_attention=(), d_attention=(), dim_z=12, shared_dim=3

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from cases import assert_all_close
 
 from biggan.models.biggan import Generator
 from biggan.presets import preset
 from biggan.training.ema import averaged_copy, ema_decay, update_average
-from cases import assert_all_close
 
 TINY = preset("tiny").model
 

@@ -5,9 +5,9 @@ import math
 
 import pytest
 import torch
+from cases import GOLDEN, golden
 
 from biggan.training.losses import d_loss, g_loss
-from cases import GOLDEN, golden
 
 REFERENCE = json.loads((GOLDEN / "units" / "units.json").read_text())["losses"]
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from cases import golden, part
 from torch import Tensor, nn
 
 from biggan.training.regularizers import add_orthogonal_gradient, orthogonal_penalty
-from cases import golden, part
 
 KINDS = ["paper", "reference", "identity"]
 SHAPES = [(4, 3, 2, 2), (7, 5), (5, 7), (1, 6), (6, 1), (8, 2, 1, 1)]

@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from cases import GOLDEN, GOLDEN_MODELS, assert_all_close, golden, part
+from oracle import Network, power_iteration
 from torch import Tensor, nn
 
 from biggan.config import Model, Optim
@@ -15,8 +17,6 @@ from biggan.training.ema import averaged_copy, ema_decay, update_average
 from biggan.training.loop import adam
 from biggan.training.losses import d_loss, g_loss
 from biggan.training.steps import DBatch, GBatch, discriminator_step, generator_step
-from cases import GOLDEN, GOLDEN_MODELS, assert_all_close, golden, part
-from oracle import Network, power_iteration
 
 FUSED = pytest.mark.parametrize("fused", [True, False], ids=["fused", "plain"])
 

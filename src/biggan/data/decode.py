@@ -25,10 +25,10 @@ from biggan.errors import ConfigError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MEMORY = 214_000_000  # bytes that all pictures being decoded may take together
-BYTES_PER_PIXEL = {"WEBP": 17, "TIFF": 12, "GIF": 8, "BMP": 8}  # decoders that hold several copies
+BYTES_PER_PIXEL = {"WEBP": 17, "TIFF": 8, "GIF": 4, "BMP": 4}  # decoders that hold several copies
 MULTI_SCAN = 6  # bytes per full-size pixel that libjpeg keeps for progressive and multi-scan files
 NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # bytes per pixel of modes that are not four bytes wide
-MOST_AT_ONCE = 16 * 2**20  # bytes of a file whose decoder reads it whole
+MOST_WEBP = 16 * 2**20  # bytes of a WebP file, which is read whole before its size in pixels is known
 STRIP = 2**18  # pixels that are converted at once
 GAP = 3  # block averaging leaves about this many times the final size to Lanczos
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -140,14 +140,13 @@ def _from_file(file: BinaryIO, want: Square) -> Decoded:
 
 
 def _check_head(file: BinaryIO) -> None:
-    head = file.read(8)
+    head = file.read(4)
     if not head:
         raise Unreadable("is empty")
-    file.seek(0, 2)
-    size = file.tell()
+    size = file.seek(0, 2)
     file.seek(0)
-    if size > MOST_AT_ONCE and not head.startswith((b"\xff\xd8", b"\x89PNG", b"BM")):
-        raise Unreadable(f"is a file of {size >> 20} MiB; at most {MOST_AT_ONCE >> 20} MiB of its format are read")
+    if head == b"RIFF" and size > MOST_WEBP:
+        raise Unreadable(f"is a WebP file of {size >> 20} MiB; at most {MOST_WEBP >> 20} MiB are read")
 
 
 def _draft(image: Image.Image, file: BinaryIO, want: Square) -> int:
@@ -159,6 +158,10 @@ def _draft(image: Image.Image, file: BinaryIO, want: Square) -> int:
         scale = GAP * want.resolution / (max(image.size) if want.pad else min(image.size))
         image.draft(image.mode, (max(1, round(image.width * scale)), max(1, round(image.height * scale))))
         area = image.width * image.height
+    elif image.format == "TIFF":
+        place = file.tell()
+        kept = file.seek(0, 2)  # its decoder may read it whole
+        file.seek(place)
     each = max(BYTES_PER_PIXEL.get(image.format or "", 1), NARROW.get(image.mode, 4))
     cut = area if want.pad else min(image.size) ** 2
     return kept + area * each + 4 * cut // _factor(image, want) ** 2

@@ -138,23 +138,21 @@ def sheet_text(recipe: Recipe) -> str:
     return json.dumps({"sheet": True, **shared})
 
 
-def file_stem(label: str | None, class_names: Sequence[str], numbers: str) -> str:
+def file_stem(name: str, class_names: Sequence[str], numbers: str) -> str:
     """The part of a file's name that says the class: safe on every system, and one class's alone.
 
     Args:
-        label: The class's name or the mix (`ClassMix.label`); None without classes.
+        name: The class's name, or a mix's label.
         class_names: All names of the model.
-        numbers: The class by number (`ClassMix.numbers`), appended where other names would look the same.
+        numbers: The class by number (`ClassMix.numbers`), appended where another's stem would be the same.
     """
-    if label is None:
-        return "image"
-    stem = _safe(label)
-    alike = sum(_safe(name).lower() == stem.lower() for name in class_names)
-    return stem if stem and alike <= 1 else f"{stem}-{_safe(numbers)}".strip("-")
+    stem = _safe(name)
+    alike = sum(_safe(other).casefold() == stem.casefold() for other in class_names)
+    return stem if stem and alike <= 1 else f"{stem}~{_safe(numbers)}".lstrip("~")
 
 
 def _safe(text: str) -> str:
     stem = re.sub(r"[^\w.+-]+", "-", unicodedata.normalize("NFC", text)).strip("-.")
     if len(stem.encode()) <= MOST_NAME:
         return stem
-    return f"{stem.encode()[:MOST_NAME].decode(errors='ignore')}-{zlib.crc32(text.encode()):08x}"
+    return f"{stem.encode()[:MOST_NAME].decode(errors='ignore')}~{zlib.crc32(text.encode()):08x}"

@@ -163,7 +163,10 @@ class Pipeline:
 
     def file_name(self, mix: ClassMix, seed: int) -> str:
         """How the picture of a class and seed is called, `<class>_<seed>.png`."""
-        return f"{file_stem(mix.label, self.class_names, mix.numbers)}_{seed:04}.png"
+        if mix.label is None:
+            return f"image_{seed:04}.png"
+        name = self.class_names[mix.shares[0][0]] if len(mix.shares) == 1 else mix.label
+        return f"{file_stem(name, self.class_names, mix.numbers)}_{seed:04}.png"
 
     def like(self, path: Path | str) -> Drawn:
         """Draws a picture again from the recipe in it: the same bytes on the same machine.
