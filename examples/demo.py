@@ -35,8 +35,7 @@ summary = {name: training[name] for name in ("seconds", "images", "precision", "
 summary["images_per_second"] = round(summary["images"] / summary["seconds"], 1)
 summary["final_losses"] = {name: round(last[name], 4) for name in ("loss_d_real", "loss_d_fake", "loss_g")}
 (place / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-print(
-    f"\nIn {place}: bundled.png, classes.png, interpolation.png, truncation.png, summary.json; the run is {run}.\n{summary}"
-)
+print(f"\nIn {place}: bundled.png, classes.png, interpolation.png, truncation.png, summary.json and the run itself.")
+print(summary)
 print(f"Next: biggan sample {run} --classes Bag --seeds 0-15 --truncation 0.5 --out pictures")
 print("Your own pictures: biggan train --data FOLDER_OF_CLASS_FOLDERS --out runs/mine")

@@ -96,6 +96,6 @@ def fashion_judge() -> Judge:
 
 if __name__ == "__main__":
     judge = train_judge(*bundled_images())
-    save_file(judge.state_dict(), SAVED)
+    save_file({name: tensor.contiguous() for name, tensor in judge.state_dict().items()}, SAVED)
     shares = recognised(judge, *bundled_images("fashion-mnist-test"))
     print(f"accuracy on held-out real images {sum(shares) / 10:.3f}; by class {[round(share, 2) for share in shares]}")

@@ -1,25 +1,22 @@
 """`biggan data pack` and `biggan data inspect`. Nothing here loads torch, so both start at once and stay small."""
 
 import io
-import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional
 
 from biggan import atomic
 from biggan.cli.parse import run_words
+from biggan.cli.progress import Bar
 from biggan.config import Data
 from biggan.data import packed
 from biggan.data.packfile import Packed, is_pack, open_pack
 from biggan.errors import ConfigError
 
-PLAIN_STEPS = 10  # lines of progress where there is no terminal
 BAR = 40  # characters of the longest bar
 MOST_LINES = 100  # classes, and skipped files, that are printed
 BANDS = {1: ["grey"], 3: ["red", "green", "blue"], 4: ["red", "green", "blue", "alpha"]}
@@ -51,8 +48,8 @@ def pack(
         labels: Keep the labels.
     """
     data = Data(channels=channels, crop=crop, background=background, labels=labels)
-    with _Bar() as bar:
-        made = packed.make(source, out, resolution, data, bar.show)
+    with Bar() as bar:
+        made = packed.make(source, out, resolution, data, bar.packing)
     _say_facts(bar.console, source, made)
 
 
@@ -81,44 +78,14 @@ def inspect(
     if not 1 <= rows <= 100:
         raise ConfigError(f"--rows is {rows}; allowed is 1 to 100.")
     data = Data(channels=channels, crop=crop, background=background)
-    with _Bar() as bar:
+    with Bar() as bar:
         place = Path(source)
-        found = open_pack(place) if is_pack(place) else packed.prepare(source, resolution, data, bar.show)
+        found = open_pack(place) if is_pack(place) else packed.prepare(source, resolution, data, bar.packing)
     _say_facts(bar.console, source, found)
     picture = io.BytesIO()
     found.contact_sheet(rows).save(picture, "PNG")
     atomic.write_bytes(out, picture.getvalue())
     bar.console.print(Text(f"contact sheet: {out}"))
-
-
-class _Bar:
-    """Context manager with a progress bar on a terminal, and plain lines elsewhere."""
-
-    def __init__(self) -> None:
-        self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-        columns = (TextColumn("packing images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=self.console, transient=True)
-        self.task = self.progress.add_task("", total=None)
-        self.printed = 0
-
-    def show(self, done: int, total: int) -> None:
-        """Shows that `done` of `total` images are packed."""
-        if self.console.is_terminal:
-            self.progress.update(self.task, completed=done, total=total)
-        elif done * PLAIN_STEPS // total > self.printed:
-            self.printed = done * PLAIN_STEPS // total
-            self.console.print(f"packed {done:,} of {total:,} images")
-
-    def __enter__(self) -> "_Bar":
-        if self.console.is_terminal:
-            self.progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.console.is_terminal:
-            self.progress.stop()
 
 
 def _say_facts(console: Console, source: str, found: Packed) -> None:

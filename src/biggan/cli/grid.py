@@ -8,6 +8,7 @@ from biggan.cli.drawing import Machine, ModelPlace, Truncated, check_file, load,
 from biggan.cli.parse import run_command
 from biggan.sampling.classes import parse_classes
 from biggan.sampling.drawn import SHEET_ENDINGS
+from biggan.sampling.grids import check_room
 
 
 def run(argv: list[str]) -> None:
@@ -37,5 +38,6 @@ def grid(
     chosen = parse_seeds(seeds)
     pipe = load(model, machine)
     pairs = [(mix, seed) for mix in parse_classes(classes, pipe.class_names) for seed in chosen]
+    check_room(len(pairs), pipe.config.resolution, scale)
     pipe.draw(pairs, len(chosen), truncated.truncation, truncated.threshold).save_sheet(out, scale)
     say_where(f"a sheet of {len(pairs)} pictures", out)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes
 
-from biggan import config, presets
+from biggan import config, presets, workflow
 from biggan.cli.parse import run_command
-from biggan.cli.progress import View
+from biggan.cli.progress import Bar, clock
 from biggan.config import Config, to_json
+from biggan.sitting import Progress, Watch
+from biggan.training.hardware import Need
 
 DEFAULT_PRESET = "cpu-small"
 
@@ -56,17 +58,39 @@ def _preset_name(argv: list[str]) -> str:
     return DEFAULT_PRESET
 
 
-def _train(data: str, out: Path, settings: Config, device: str, max_time: float | None, dry_run: bool) -> None:
-    from biggan import workflow
+def line(moment: Progress) -> str:
+    """A report as text: images, speed, time left, losses, D's outputs on real and drawn images."""
+    f = moment.figures
+    head = f"{moment.images:>9,} of {moment.total_images:,} images  {moment.images_per_second:6.1f}/s"
+    losses = f"loss D {f['loss_d_real'] + f['loss_d_fake']:.3f} G {f['loss_g']:+.3f}"
+    outputs = f"D(real) {f['d_real']:+.2f} D(fake) {f['d_fake']:+.2f}"
+    return f"{head}  {clock(moment.seconds_left)} left  {losses}  {outputs}"
 
-    with View() as view:
-        if not dry_run:
-            workflow.train(data, out, settings, device=device, max_minutes=max_time, watch=view.watch)
-            view.say(f"Done. Draw from it: biggan sample {out} --seeds 0-15 --out pictures")
-            return
-        settings, need = workflow.plan(data, settings, device=device, watch=view.watch)
-        view.say(json.dumps(to_json(settings), indent=2))
-        view.say(f"G has {need.g_parameters:,} parameters, D {need.d_parameters:,}.")
-        view.say(f"Memory: about {need.memory / 2**20:,.0f} MiB (microbatch {settings.train.microbatch or 'whole'}).")
-        per_iteration = settings.optim.d_steps * settings.train.batch_size
-        view.say(f"Iterations: {-(-settings.train.total_images // per_iteration):,} of {per_iteration:,} images.")
+
+def _train(data: str, out: Path, settings: Config, device: str, max_time: float | None, dry_run: bool) -> None:
+    with Bar() as bar:
+
+        def progress(moment: Progress) -> None:
+            if bar.live:
+                bar.move(line(moment), moment.images, moment.total_images)
+            else:
+                bar.say(line(moment))
+
+        watch = Watch(say=bar.say, packing=bar.packing, progress=progress)
+        if dry_run:
+            resolved, need = workflow.plan(data, settings, device=device, watch=watch)
+            bar.say("\n".join(described(resolved, need)))
+        else:
+            workflow.train(data, out, settings, device=device, max_minutes=max_time, watch=watch)
+            bar.say(f"Done. Draw from it: biggan sample {out} --seeds 0-15 --out pictures")
+
+
+def described(settings: Config, need: Need) -> list[str]:
+    """What a dry run prints."""
+    per_iteration = settings.optim.d_steps * settings.train.batch_size
+    return [
+        json.dumps(to_json(settings), indent=2),
+        f"G has {need.g_parameters:,} parameters, D {need.d_parameters:,}.",
+        f"Memory: about {need.memory / 2**20:,.0f} MiB; --microbatch lowers it.",
+        f"Iterations: {-(-settings.train.total_images // per_iteration):,} of {per_iteration:,} images.",
+    ]

@@ -7,7 +7,9 @@ import tyro
 
 from biggan.cli.drawing import Machine, ModelPlace, check_file, load, parse_numbers, parse_seeds, say_where
 from biggan.cli.parse import run_command
+from biggan.sampling.classes import parse_classes
 from biggan.sampling.drawn import SHEET_ENDINGS
+from biggan.sampling.grids import check_room
 
 
 def run(argv: list[str]) -> None:
@@ -38,6 +40,9 @@ def truncation_curve(
     """
     check_file(out, SHEET_ENDINGS)
     numbers, chosen = parse_numbers(values, "--values"), parse_seeds(seeds)
-    pictures = load(model, machine).truncation_curve(numbers, classes, chosen, by)
+    pipe = load(model, machine)
+    mixes = parse_classes(classes, pipe.class_names)
+    check_room(len(mixes) * len(numbers) * len(chosen), pipe.config.resolution, scale)
+    pictures = pipe.truncation_curve(numbers, mixes, chosen, by)
     pictures.save_sheet(out, scale)
     say_where(f"a sheet of {len(pictures.images)} pictures", out)

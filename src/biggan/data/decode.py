@@ -10,6 +10,7 @@ What is not here: files and labels (`listing.py`), threads (`packing.py`).
 """
 
 import contextlib
+import ctypes
 import logging
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from biggan.errors import ConfigError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MEMORY = 214_000_000  # bytes that all pictures being decoded may take together
+LARGE = 32_000_000  # bytes of a picture after which freed memory is given back at once
 BYTES_PER_PIXEL = {"WEBP": 17, "TIFF": 8, "GIF": 4, "BMP": 4}  # decoders that hold several copies
 MULTI_SCAN = 6  # bytes per full-size pixel that libjpeg keeps for progressive and multi-scan files
 NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # bytes per pixel of modes that are not four bytes wide
@@ -130,13 +132,24 @@ def decode(picture: BinaryIO | Pixels, want: Square) -> Decoded:
 
 def _from_file(file: BinaryIO, want: Square) -> Decoded:
     _check_head(file)
-    with Image.open(file, formats=FORMATS) as image:
-        width, height = image.size
-        cost = _draft(image, file, want)
-        if cost > MEMORY:
-            raise Unreadable(f"is too large to decode ({width} x {height} pixels)")
-        with _budget.take(cost):
-            return _finish(image, (width, height), want)
+    image = Image.open(file, formats=FORMATS)
+    size = image.size
+    cost = _draft(image, file, want)
+    if cost > MEMORY:
+        raise Unreadable(f"is too large to decode ({size[0]} x {size[1]} pixels)")
+    with _budget.take(cost):
+        try:
+            return _finish(image, size, want)
+        finally:
+            del image  # with its pixels, before others may take the memory
+            if cost > LARGE:
+                _give_back()
+
+
+def _give_back() -> None:
+    """Returns freed memory to the system where the C library is glibc, which else keeps blocks of Pillow's size."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _check_head(file: BinaryIO) -> None:

@@ -148,7 +148,7 @@ def file_stem(name: str, class_names: Sequence[str], numbers: str) -> str:
     """
     stem = _safe(name)
     alike = sum(_safe(other).casefold() == stem.casefold() for other in class_names)
-    return stem if stem and alike <= 1 else f"{stem}~{_safe(numbers)}".lstrip("~")
+    return stem if stem and alike <= 1 else f"{stem or 'class'}~{_safe(numbers)}"
 
 
 def _safe(text: str) -> str:

@@ -18,7 +18,7 @@ from biggan.errors import ConfigError
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 LEAST_TILE = 96  # pixels: smaller pictures are magnified on a sheet
-MOST_PIXELS = 120_000_000  # of a sheet; viewers choke on more
+MOST_PIXELS = 120_000_000  # of a sheet's pictures; viewers choke on more
 PAPER, INK, FAINT = (255, 255, 255), (34, 34, 34), (120, 120, 120)
 CHECKER = (218, 218, 218)  # every other square behind transparent pixels
 
@@ -34,6 +34,21 @@ def to_images(x: Tensor) -> list[Image.Image]:
 def usual_scale(size: int) -> int:
     """The whole factor by which pictures of `size` pixels are magnified on a sheet unless told."""
     return max(1, -(-LEAST_TILE // size))
+
+
+def check_room(count: int, size: int, scale: int | None = None) -> int:
+    """The factor by which a sheet of `count` pictures of `size` pixels magnifies them.
+
+    Raises:
+        ConfigError: The scale is not from 1 to 64, or all pictures together have more than 120 million pixels.
+    """
+    factor = usual_scale(size) if scale is None else scale
+    if not 1 <= factor <= 64:
+        raise ConfigError(f"--scale is {factor}; allowed is 1 to 64.")
+    if count * (size * factor) ** 2 > MOST_PIXELS:
+        told = f"{count:,} pictures of {size * factor} pixels"
+        raise ConfigError(f"A sheet of {told} is too large; ask for fewer pictures or a lower --scale.")
+    return factor
 
 
 def opaque(image: Image.Image, scale: int) -> Image.Image:
@@ -73,9 +88,9 @@ def sheet(
         An RGB picture on white.
 
     Raises:
-        ConfigError: The scale is not from 1 to 64, or the sheet would have more than 120 million pixels.
+        ConfigError: See `check_room`.
     """
-    factor = _factor(images[0], scale)
+    factor = check_room(len(images), images[0].width, scale)
     layout = _Layout(images[0].width * factor, row_labels, column_labels, corner)
     page = layout.blank(columns, -(-len(images) // columns))
     for i, image in enumerate(images):
@@ -144,7 +159,7 @@ def film(frames: Sequence[Image.Image], kind: str, text: str, scale: int | None 
     """
     if not 0 < fps <= 50:
         raise ConfigError(f"--fps is {fps:g}; allowed is above 0 and up to 50.")
-    factor = _factor(frames[0], scale)
+    factor = check_room(1, frames[0].width, scale)
     pages = [_magnified(frame, factor) if frame.mode == "L" else opaque(frame, factor) for frame in frames]
     buffer, duration = io.BytesIO(), round(1000 / fps)  # milliseconds
     options: dict[str, Any] = {"save_all": True, "append_images": pages[1:], "duration": duration, "loop": 0}
@@ -162,13 +177,6 @@ def _plain(text: str) -> str:
     """A text without the accents that the font lacks, on one line."""
     decomposed = unicodedata.normalize("NFKD", " ".join(text.split()))
     return "".join(character for character in decomposed if not unicodedata.combining(character))
-
-
-def _factor(image: Image.Image, scale: int | None) -> int:
-    factor = usual_scale(image.width) if scale is None else scale
-    if not 1 <= factor <= 64:
-        raise ConfigError(f"--scale is {factor}; allowed is 1 to 64.")
-    return factor
 
 
 def _magnified(image: Image.Image, scale: int) -> Image.Image:

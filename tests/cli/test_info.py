@@ -1,0 +1,74 @@
+"""`biggan info` tells of a folder what is so."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_models import NAMES, UNCONDITIONAL, make_folder
+
+from biggan.cli.main import main
+from biggan.models.build import build, count_parameters
+from biggan.workflow import load
+
+Said = pytest.CaptureFixture[str]
+
+
+def test_a_model_is_described(tmp_path: Path, capsys: Said) -> None:
+    folder = make_folder(tmp_path / "model")
+    assert main(["info", str(folder), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    G, D = build(load(folder).config)
+    assert facts["kind"] == "model"
+    assert facts["parameters"] == {"G": count_parameters(G), "D": count_parameters(D)}
+    assert facts["class_names"] == NAMES
+    assert facts["model"]["resolution"] == 32
+    assert facts["training"] == {"data": "nothing", "images": 0}
+    assert facts["sha256"] == load(folder).bundle.sha256
+    assert facts["files"] == {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert main(["info", str(folder)]) == 0
+    said = capsys.readouterr().out
+    for part in ("32 px, grey", f"G {count_parameters(G):,}", "3: T-shirt/top, Bag, Ankle boot", facts["sha256"]):
+        assert part in said
+
+
+def test_a_model_without_classes_is_described(tmp_path: Path, capsys: Said) -> None:
+    assert main(["info", str(make_folder(tmp_path / "model", UNCONDITIONAL))]) == 0
+    said = capsys.readouterr().out
+    assert "RGB" in said
+    assert "classes      none" in said
+
+
+def test_a_run_is_described_before_and_after_its_first_model(tmp_path: Path, capsys: Said) -> None:
+    run = tmp_path / "run"
+    (run / "states" / "000000001000").mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    (run / "stats.jsonl").write_text('{"images": 500, "loss_g": 2}\n{"images": 1000, "loss_g": 1.5}\n{"ima')
+    assert main(["info", str(run)]) == 0
+    said = capsys.readouterr().out
+    assert "a run" in said
+    assert "none yet" in said
+    assert "after 1,000 images" in said
+    assert "images 1,000, loss_g 1.5" in said
+    make_folder(run)
+    assert main(["info", str(run), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["kind"] == "run"
+    assert facts["states"] == [1000]
+    assert facts["figures"] == {"images": 1000, "loss_g": 1.5}
+    assert facts["class_names"] == NAMES
+
+
+def test_what_is_no_model_is_one_sentence(tmp_path: Path, capsys: Said) -> None:
+    broken = make_folder(tmp_path / "broken")
+    content = bytearray((broken / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (broken / "model.safetensors").write_bytes(content)
+    for given, message in (
+        (str(tmp_path), "holds no model"),
+        ("nowhere", "no model 'nowhere'"),
+        (str(broken), "damaged"),
+    ):
+        assert main(["info", given]) == 2
+        said = capsys.readouterr().err
+        assert message in said
+        assert len(said.splitlines()) == 1
