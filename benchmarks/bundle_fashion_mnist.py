@@ -1,4 +1,4 @@
-"""Makes the bundled data set: a class-balanced, seeded choice of 10,000 training and 2,000 test images of Fashion-MNIST.
+"""Makes the bundled data set: a class-balanced, seeded choice of 10,000 + 2,000 images of Fashion-MNIST.
 
     python benchmarks/bundle_fashion_mnist.py FOLDER src/biggan/data/bundled/fashion-mnist
 
@@ -15,7 +15,7 @@ import numpy as np
 SEED = 2017
 NUM_CLASSES = 10
 IMAGES = {"train": 10_000, "t10k": 2_000}
-CLASSES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot".split(",")
+CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 
 
 def main(source: Path, out: Path) -> None:

@@ -2,8 +2,6 @@
 
 import gzip
 import io
-import json
-import os
 import shutil
 import struct
 import subprocess
@@ -12,10 +10,9 @@ import tarfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -140,6 +137,12 @@ PICTURES: dict[str, Callable[[], dict[str, bytes]]] = {
     "PNG of 30,000 x 30,000 zeros": lambda: {"x.png": png(30000, 30000, 0, deflated(30000 * 30001))},
     "8 PNGs of 12,000 x 12,000 RGBA zeros": lambda: dict.fromkeys(
         [f"x{i}.png" for i in range(8)], png(12000, 12000, 6, deflated(12000 * 48001))
+    ),
+    "8 PNGs of 7,000 x 7,000 RGBA zeros": lambda: dict.fromkeys(
+        [f"x{i}.png" for i in range(8)], png(7000, 7000, 6, deflated(7000 * 28001, bytes(28001)))
+    ),
+    "8 PNGs of 13,500 x 13,500 grey zeros": lambda: dict.fromkeys(
+        [f"x{i}.png" for i in range(8)], png(13500, 13500, 0, deflated(13500 * 13501, bytes(13501)))
     ),
     "PNG that claims 2^31 - 1 pixels a side": lambda: {"x.png": png(2**31 - 1, 2**31 - 1, 6, small_pixels())},
     "PNG with 1 GB of compressed text": lambda: {

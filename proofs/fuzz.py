@@ -1,7 +1,7 @@
 """10,000 mutated models and configs, pictures and archives made to explode, 200 paths made to escape.
 
 Nothing may crash, take memory out of proportion, or touch what lies outside. The mutations are in `_mutations.py`, the
-hostile data sets in `_hostile.py`.
+explosive sets in `_hostile.py`, the names in `_escapes.py`.
 """
 
 import json
@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import _escapes
 import _hostile
 import _mutations
 import _report
@@ -35,7 +36,7 @@ def make_model(folder: Path) -> None:
     """The tiny model with fresh weights."""
     G, D = build(tiny().model)
     names = [f"class {i}" for i in range(G.num_classes)]
-    save_bundle(folder, Bundle(G, D, names, standing_statistics(G, full=False, num_batches=1, batch_size=2)), None)
+    save_bundle(folder, Bundle(G, D, names, standing_statistics(G, full=False)), None)
 
 
 class Peak:
@@ -123,7 +124,7 @@ def main() -> None:
     make_model(folder / "model")
     figures = fuzz(folder / "model", int(sys.argv[1]) if len(sys.argv) > 1 else CASES)
     explosions = _hostile.explode(folder / "explode")
-    escapes = _hostile.escape(folder / "escape", folder / "model")
+    escapes = _escapes.escape(folder / "escape", folder / "model")
     shutil.rmtree(folder)
     ok = bool(figures.pop("ok")) and bool(escapes.pop("ok"))
     worst = max(explosions.values(), key=lambda result: result.peak)

@@ -86,7 +86,8 @@ MISTAKES = [
     (["--batch-size", "0"], "--batch-size is 0"),
     (["--precision", "int4"], "precision"),
     (["--like", "missing.png"], "There is no picture missing.png"),
-    (["--like", "missing.png", "--seeds", "1"], "leave out those flags"),
+    (["--like", "missing.png", "--seeds", "1"], "give only --out and --device"),
+    (["--like", "missing.png", "--precision", "bfloat16"], "give only --out and --device"),
     (["--sedes", "1"], "--sedes"),
 ]
 

@@ -145,8 +145,8 @@ def test_lists_in_a_zip_made_to_explode(
 
 
 def test_arrays_made_to_explode(tmp_path: Path) -> None:
-    """600 MB of zeros as IDX, as npz and in a tar with a CIFAR file's name."""
-    zeros, count = bytes(2**20), 600
+    """300 MiB of zeros as IDX, as npz and in a tar with a CIFAR file's name."""
+    zeros, count = bytes(2**20), 300
     head = bytes([0, 0, 8, 3]) + b"".join(size.to_bytes(4, "big") for size in (count * 1024, 32, 32))
     with gzip.open(tmp_path / "train-images-idx3-ubyte.gz", "wb", 9) as file:
         file.write(head)

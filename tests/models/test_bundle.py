@@ -29,7 +29,7 @@ NAMES = ["Ankle boot", "T-shirt/top"]
 
 def make_bundle(config: Model = CONFIG, names: list[str] | None = None, with_d: bool = True) -> Bundle:
     G, D = build(config)
-    none = standing_statistics(G, full=False, num_batches=1, batch_size=4).tables["none"]
+    none = standing_statistics(G, full=False).tables["none"]
     rows = {name: torch.cat([value, value + 1, value + 2]) for name, value in none.values.items()}
     statistics = Statistics({"none": none, "truncation": Table(torch.tensor([0.0, 0.5, 1.0]), rows)})
     training = {"data": "fashion-mnist", "images": 64, "seed": 0}

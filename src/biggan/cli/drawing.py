@@ -10,7 +10,6 @@ from biggan import workflow
 from biggan.errors import ConfigError
 from biggan.sampling.pipeline import Pipeline
 from biggan.sampling.recipe import is_ours
-from biggan.training.hardware import pick_device
 
 MOST_SEEDS = 100_000
 
@@ -41,9 +40,8 @@ class Machine:
 
 
 def load(model: str, machine: Machine) -> Pipeline:
-    """The model, ready to draw; raises as `workflow.load`, `pick_device` and `Pipeline.to`."""
-    device = pick_device(machine.device)
-    return workflow.load(model).to(device, precision=machine.precision, batch_size=machine.batch_size)
+    """The model, ready to draw; raises as `workflow.load` and `Pipeline.to`."""
+    return workflow.load(model).to(machine.device, precision=machine.precision, batch_size=machine.batch_size)
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -1,6 +1,7 @@
 """`biggan sample`: pictures of chosen classes and seeds as files that know their recipe."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import tyro
@@ -46,13 +47,15 @@ def sample(
             semicolons; none: every class.
         seeds: Seeds "0,3,7-9"; none: 0.
         out: Folder for the pictures.
-        like: A picture to draw again from the recipe in it, instead of --classes, --seeds and --truncation.
+        like: A picture to draw again from the recipe in it; goes with --out and --device alone.
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file; give a folder for the pictures.")
     if like is not None:
-        if (classes, seeds, truncated) != (None, None, Truncated()):
-            raise ConfigError("--like says class, seed and truncation by itself; leave out those flags.")
+        if (classes, seeds, truncated, replace(machine, device="auto")) != (None, None, Truncated(), Machine()):
+            raise ConfigError(
+                "The picture of --like says by itself what to draw; give only --out and --device with it."
+            )
         return _again(load(model, machine), like, out)
     chosen = parse_seeds("0" if seeds is None else seeds)
     pipe = load(model, machine)

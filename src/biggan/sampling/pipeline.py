@@ -24,6 +24,7 @@ from biggan.sampling.classes import ClassLike, ClassMix, embed, parse_classes
 from biggan.sampling.drawn import Drawn, Interpolation, Pictures, file_stem
 from biggan.sampling.recipe import CHUNK, Precision, Recipe, read_recipe, to_text
 from biggan.sampling.sampler import Sampler, to_bytes
+from biggan.training.hardware import pick_device
 
 Classes = ClassLike | Iterable[ClassLike] | None
 """What may be asked for; see `parse_classes`. None is every class."""
@@ -84,7 +85,7 @@ class Pipeline:
         """Moves the networks and sets how to draw; what is None stays.
 
         Args:
-            device: Where to draw.
+            device: Where to draw: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
             precision: Of convolutions and matrix products.
             batch_size: Images drawn at once, 1 to 4096; another number may round a byte differently.
 
@@ -92,12 +93,13 @@ class Pipeline:
             This pipeline.
 
         Raises:
-            ConfigError: A precision or batch size that is not allowed.
+            ConfigError: A device that is not here, or a precision or batch size that is not allowed.
         """
         if device is not None:
+            place = pick_device(str(device))
             for network in (self.bundle.G, self.bundle.D):
                 if network is not None:
-                    network.to(device)
+                    network.to(place)
         old = self.sampler
         size = old.batch_size if batch_size is None else batch_size
         self.sampler = Sampler(self.bundle.G, self.bundle.statistics, size, precision or old.precision)
