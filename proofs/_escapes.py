@@ -37,7 +37,8 @@ watching = False
 def listen(event: str, args: tuple[Any, ...]) -> None:
     """Audit hook: notes paths while `watching`."""
     if watching and (event == "open" or event in OTHER):
-        touched.extend(os.fsdecode(path) for path in args[:2] if isinstance(path, str | bytes | os.PathLike))
+        paths = args[:1] if event == "open" else args[:2]  # an open's second is its mode
+        touched.extend(os.fsdecode(path) for path in paths if isinstance(path, str | bytes | os.PathLike))
 
 
 @contextlib.contextmanager

@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from _report import write
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from judge import bundled_images, fashion_judge, kernel_distance, recognised
 
 import biggan
 
+ROOT = Path(__file__).parents[1]
 EACH = 100  # pictures of each class that are judged
 LEAST_SHARE, LEAST_OF_A_CLASS = 0.75, 0.4
 
@@ -36,8 +36,8 @@ def main() -> None:
         "training": f"{training['images']:,} images in {training['seconds']:.0f} s, {training['precision']}",
     }
     what = (
-        f"The preset `cpu-small`, trained as `make demo` does; {EACH} pictures of each class, untruncated. Share of them "
-        "that a classifier trained on the bundled training images calls by the class that was asked for."
+        f"The preset `cpu-small`, trained as `make demo` does; {EACH} pictures of each class, untruncated. Share of "
+        "them that a classifier trained on the bundled training images calls by the class that was asked for."
     )
     write("demo", "The demo's pictures are of the class that was asked for", what, figures)
     sys.exit(sum(shares) / 10 < LEAST_SHARE or min(shares) < LEAST_OF_A_CLASS)

@@ -48,7 +48,7 @@ def leftovers(out: Path) -> list[Path]:
 
 def wait_for_save(process: subprocess.Popen[bytes], out: Path, draw: random.Random) -> None:
     """Returns in the midst of one of the next files or folders to be saved, or when the process has ended."""
-    before, seen, wanted = set(leftovers(out)), 0, draw.randint(1, 30)
+    before, seen, wanted = set(leftovers(out)), 0, draw.randint(1, 16)
     while process.poll() is None and seen < wanted:
         now = set(leftovers(out))
         seen += len(now - before)
@@ -69,8 +69,12 @@ def newest_state(out: Path) -> int:
     return max((int(path.name) for path in out.glob("states/" + "[0-9]" * 12)), default=0)
 
 
-def sitting(out: Path, draw: random.Random, seconds: tuple[float, float], tally: Tally) -> None:
-    """One start of the run and one SIGKILL: at a random time, or (every second one) in the midst of a save."""
+def sitting(out: Path, draw: random.Random, seconds: tuple[float, float], tally: Tally) -> bool:
+    """One start of the run and one SIGKILL: at a random time, or (every second one) in the midst of a save.
+
+    Returns:
+        Whether the run ended before it was killed.
+    """
     process = start(out)
     if tally.kills % 2:
         wait_for_save(process, out, draw)
@@ -79,11 +83,12 @@ def sitting(out: Path, draw: random.Random, seconds: tuple[float, float], tally:
     process.send_signal(signal.SIGKILL)
     if process.wait() == 0:
         tally.finished_in_time += 1
-        return
+        return True
     tally.kills += 1
     tally.during_saves += bool(leftovers(out))
     tally.before_any_state += newest_state(out) == 0
     tally.lost.append(max(images_shown(out) - newest_state(out), 0))
+    return False
 
 
 def finish(out: Path) -> float:
@@ -117,9 +122,9 @@ def main() -> None:
     while tally.kills < asked.kills:
         runs += 1
         out = folder / f"run{runs}"
-        before = tally.kills
-        while tally.kills - before < asked.per_run and tally.kills < asked.kills:
-            sitting(out, draw, (0.2 * whole, whole), tally)
+        for _ in range(asked.per_run):
+            if tally.kills == asked.kills or sitting(out, draw, (0.1 * whole, whole), tally):
+                break
         finish(out)
         tally.equal_runs += fingerprint(out) == expected and not leftovers(out)
         print(f"{tally.kills} kills, {tally.equal_runs} of {runs} runs equal", flush=True)
@@ -127,8 +132,8 @@ def main() -> None:
     _report.write(
         "kill",
         "Killed runs end with the same bytes",
-        f"`biggan train {' '.join(TRAIN + LENGTH)}` was killed with SIGKILL and started again, {asked.per_run} times "
-        "a run: half of the kills at random instants from its start to its end, half while a save was seen in "
+        f"`biggan train {' '.join(TRAIN + LENGTH)}` was killed with SIGKILL and started again, up to "
+        f"{asked.per_run} times a run: half of the kills at random instants from its start to its end, half while a save was seen in "
         "progress. Then it ran to its end. Compared are the bytes of the model's tensor files and of all kept states, "
         "and the figures of every step.",
         {

@@ -2,12 +2,12 @@
 
 import io
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from biggan import atomic
 from biggan.cli.parse import run_words
@@ -22,13 +22,16 @@ MOST_LINES = 100  # classes, and skipped files, that are printed
 BANDS = {1: ["grey"], 3: ["red", "green", "blue"], 4: ["red", "green", "blue", "alpha"]}
 
 
+SourcePlace = Annotated[str, Positional, arg(metavar="SOURCE")]
+
+
 def run(argv: list[str]) -> None:
     """Runs `biggan data` on its arguments."""
     run_words({"pack": pack, "inspect": inspect}, argv, "biggan data")
 
 
 def pack(
-    source: Positional[str],
+    source: SourcePlace,
     out: Path,
     resolution: int,
     channels: int | None = None,
@@ -54,7 +57,7 @@ def pack(
 
 
 def inspect(
-    source: Positional[str],
+    source: SourcePlace,
     resolution: int = 32,
     channels: int | None = None,
     crop: Literal["center", "pad"] = "center",

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import itertools
 import re
 import sys
 from collections.abc import Callable
@@ -28,7 +29,9 @@ def run_command(function: Callable[..., None], argv: list[str], prog: str) -> No
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            call = tyro.cli(deferred, args=argv, prog=prog, config=(tyro.conf.HelptextFromCommentsOff,))
+            call = tyro.cli(
+                deferred, args=argv, prog=prog, config=(tyro.conf.HelptextFromCommentsOff, tyro.conf.DisallowNone)
+            )
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
@@ -54,14 +57,16 @@ def run_words(functions: dict[str, Callable[..., None]], argv: list[str], prog: 
 def _one_sentence(box: str, prog: str) -> str:
     """The parser's framed message as one line."""
     plain = re.sub(r"\x1b\[[0-9;]*m|[╭╮╰╯│─]", " ", box)
-    lines = [" ".join(line.split()) for line in plain.splitlines()]
-    kept: list[str] = []
-    for line in lines[1:]:  # the first is the frame's title
-        if line.startswith(("For full helptext", "Argument helptext")):
-            break
-        kept.append(line)
-    text = re.sub(r"^Error parsing \S+: (?=--)|^Missing from [^:]*:", "", " ".join(filter(None, kept))).strip()
-    text = text.replace("(required)", "").replace(" Unrecognized options:", "; not known:")
-    if text.startswith("--") and " is " not in text:
-        text = f"Missing: {text}"
-    return f"{text.rstrip('. ')} (see {prog} --help)."
+    _, *lines = filter(None, (" ".join(line.split()) for line in plain.splitlines()))
+    ends = ("For full helptext", "Argument helptext")
+    kept = list(itertools.takewhile(lambda line: not line.startswith(ends), lines))
+    text = re.sub(r"^Error parsing \S+: (?=--)", "", " ".join(kept))
+    if unknown := re.search(r"Unrecognized options: (.*?)( Perhaps you meant:|$)", text):
+        offered = itertools.dropwhile(lambda line: not line.startswith("Perhaps"), kept)
+        near = [line.split()[0] for line in offered if line.startswith("--")][:3]
+        offer = f"; did you mean {' or '.join(near)}?" if near else "."
+        return f"{unknown[1].replace(', ', ' ')} is not known{offer} See {prog} --help."
+    if text.startswith("Missing from"):
+        names = [line.split()[0] for line in kept if re.match(r"--[a-z-]+ |[A-Z]+$", line)]
+        text = f"Missing: {', '.join(names)}"
+    return f"{text.rstrip('. ')}. See {prog} --help."
