@@ -1,5 +1,6 @@
 """Cuts and flips bits of saved states and models at random places and counts what is found."""
 
+import os
 import random
 import shutil
 import subprocess
@@ -21,7 +22,8 @@ LENGTH = ["--total-images", "128", "--save-images", "64"]
 def train(out: Path) -> str:
     """Runs the training command to its end and gives what it printed."""
     command = [sys.executable, "-m", "biggan", "train", *TRAIN, *LENGTH, "--out", str(out)]
-    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, check=True, text=True, capture_output=True, env=one_thread).stdout
 
 
 def damages(files: list[Path], count: int, draw: random.Random) -> Iterator[str]:

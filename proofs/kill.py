@@ -133,9 +133,9 @@ def main() -> None:
         "kill",
         "Killed runs end with the same bytes",
         f"`biggan train {' '.join(TRAIN + LENGTH)}` was killed with SIGKILL and started again, up to "
-        f"{asked.per_run} times a run: half of the kills at random instants from its start to its end, half while a save was seen in "
-        "progress. Then it ran to its end. Compared are the bytes of the model's tensor files and of all kept states, "
-        "and the figures of every step.",
+        f"{asked.per_run} times a run: half of the kills at random instants between its start and its end, half while "
+        "a save was seen in progress. Then it ran to its end. Compared are the bytes of the model's tensor files and "
+        "of all kept states, and the figures of every step.",
         {
             "SIGKILLs": tally.kills,
             "of them during a save (half-written files were left)": tally.during_saves,

@@ -136,7 +136,7 @@ def cpu_medium() -> Config:
     """Learns 32 px colour images in about twenty minutes on two cores."""
     base = cpu_small()
     model = replace(base.model, g_widths=(192, 128, 96, 48), d_widths=(48, 96, 128, 192))
-    return replace(base, model=model, train=replace(base.train, total_images=400_000))
+    return replace(base, model=model, train=replace(base.train, total_images=240_000))
 
 
 def cpu_large() -> Config:

@@ -5,7 +5,7 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import Progress, TaskID, TextColumn
 from rich.text import Text
 
 PLAIN_SECONDS = 5.0  # between lines about packing where there is no terminal
@@ -24,8 +24,8 @@ class Bar:
     def __init__(self) -> None:
         self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self.live = self.console.is_terminal
-        columns = (BarColumn(bar_width=20), TextColumn("{task.description}"))
-        self.progress = Progress(*columns, console=self.console, transient=True, disable=not self.live)
+        line = TextColumn("{task.description}")
+        self.progress = Progress(line, console=self.console, transient=True, disable=not self.live)
         self.task: TaskID | None = None
         self.began = self.printed = time.monotonic()
 

@@ -61,10 +61,9 @@ def _preset_name(argv: list[str]) -> str:
 def line(moment: Progress) -> str:
     """A report as text: images, speed, time left, losses, D's outputs on real and drawn images."""
     f = moment.figures
-    head = f"{moment.images:>9,} of {moment.total_images:,} images  {moment.images_per_second:6.1f}/s"
-    losses = f"loss D {f['loss_d_real'] + f['loss_d_fake']:.3f} G {f['loss_g']:+.3f}"
-    outputs = f"D(real) {f['d_real']:+.2f} D(fake) {f['d_fake']:+.2f}"
-    return f"{head}  {clock(moment.seconds_left)} left  {losses}  {outputs}"
+    pace = f"{moment.images_per_second:.0f}/s, {clock(moment.seconds_left)} left"
+    losses = f"loss D {f['loss_d_real'] + f['loss_d_fake']:.2f} G {f['loss_g']:+.2f}"
+    return f"{moment.images:>7,}/{moment.total_images:,} {pace}, {losses}, D(real) {f['d_real']:+.2f} D(fake) {f['d_fake']:+.2f}"
 
 
 def _train(data: str, out: Path, settings: Config, device: str, max_time: float | None, dry_run: bool) -> None:

@@ -126,7 +126,7 @@ def load_latest(run: Path, say: Callable[[str], None]) -> State | None:
         try:
             state = load_state(folder)
         except ModelError as error:
-            damaged.append((folder, str(error).partition(";")[0]))
+            damaged.append((folder, str(error).partition(";")[0].rpartition("is damaged: ")[2]))
             continue
         for bad, reason in damaged:
             _set_aside(bad)
