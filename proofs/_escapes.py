@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -165,13 +165,14 @@ def attempt(door: Callable[[Path, str, Path], None], root: Path, name: str, mode
     return outcome, {path for path in map(os.path.realpath, touched) if not Path(path).is_relative_to(real)}
 
 
-def escape(root: Path, model: Path) -> dict[str, object]:
-    """Tries every name at every door; figures of what came of them."""
+def escape(root: Path, model: Path, doors: Iterable[str] = tuple(DOORS)) -> dict[str, object]:
+    """Tries every name at every door of `doors`; figures of what came of them."""
     root.mkdir(parents=True)
     (root / SECRET).write_bytes(good_picture(9))
     sys.addaudithook(listen)
     tried, escapes, outcomes = 0, [], dict.fromkeys(("refused in one sentence", "went on without it"), 0)
-    for title, door in DOORS.items():
+    for title in doors:
+        door = DOORS[title]
         for _ in range(2):  # the first time Python also opens modules
             _, ordinary = attempt(door, root, ORDINARY, model)
         around = tree(root)
@@ -186,5 +187,5 @@ def escape(root: Path, model: Path) -> dict[str, object]:
         "paths made to escape": tried,
         **{f"of them {outcome}": count for outcome, count in outcomes.items()},
         "escapes (something outside was opened, listed or changed)": escapes or 0,
-        "ok": tried >= 200 and not escapes and not crashes,
+        "ok": not escapes and not crashes,
     }

@@ -126,7 +126,7 @@ def main() -> None:
     explosions = _hostile.explode(folder / "explode")
     escapes = _escapes.escape(folder / "escape", folder / "model")
     shutil.rmtree(folder)
-    ok = bool(figures.pop("ok")) and bool(escapes.pop("ok"))
+    ok = bool(figures.pop("ok")) and bool(escapes.pop("ok")) and int(str(escapes["paths made to escape"])) >= 200
     worst = max(explosions.values(), key=lambda result: result.peak)
     ok = ok and worst.peak < MOST_HOSTILE and all(result.ended for result in explosions.values())
     _report.write(

@@ -63,7 +63,8 @@ def line(moment: Progress) -> str:
     f = moment.figures
     pace = f"{moment.images_per_second:.0f}/s, {clock(moment.seconds_left)} left"
     losses = f"loss D {f['loss_d_real'] + f['loss_d_fake']:.2f} G {f['loss_g']:+.2f}"
-    return f"{moment.images:>7,}/{moment.total_images:,} {pace}, {losses}, D(real) {f['d_real']:+.2f} D(fake) {f['d_fake']:+.2f}"
+    outputs = f"D(real) {f['d_real']:+.2f} D(fake) {f['d_fake']:+.2f}"
+    return f"{moment.images:>7,}/{moment.total_images:,} {pace}, {losses}, {outputs}"
 
 
 def _train(data: str, out: Path, settings: Config, device: str, max_time: float | None, dry_run: bool) -> None:
