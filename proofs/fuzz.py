@@ -110,6 +110,7 @@ def fuzz(folder: Path, cases: int) -> dict[str, object]:
         "loaded (the mutation left a valid file), and drew": outcomes["loaded"],
         **kinds,
         "crashes or unseen damage": bad or 0,
+        "size of the model's files, MiB": round(sum(map(len, originals.values())) / 2**20, 2),
         "memory while loading the undamaged model, MiB": round(clean.growth, 1),
         "memory while loading a mutated one, at most, MiB": round(growth, 1),
         "slowest case, seconds": round(slowest, 2),

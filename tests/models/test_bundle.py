@@ -117,6 +117,13 @@ def test_a_model_may_lie_in_a_run_folder_and_be_replaced(folder: Path) -> None:
     assert not list(folder.glob(".*"))
 
 
+def test_saving_mends_a_damaged_model(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+    (folder / "model.safetensors").write_bytes(b"")
+    save_bundle(folder, make_bundle(), None)
+    assert load_bundle(folder).class_names == NAMES
+
+
 def test_other_peoples_files_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
     with pytest.raises(ModelError, match=r"holds a README\.md that is not a model's; choose another --out\.$"):

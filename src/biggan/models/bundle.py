@@ -65,7 +65,7 @@ def check_place(folder: Path) -> None:
     names = [name for name in (CONFIG, MODEL, DISCRIMINATOR, CARD, SAMPLES) if (folder / name).exists()]
     if names and CONFIG not in names:
         raise ModelError(f"{folder} holds a {names[0]} that is not a model's; choose another --out.")
-    if names:
+    if names and MODEL not in names:  # with both it is a model's folder, however damaged
         _read_config(folder)
 
 

@@ -69,7 +69,7 @@ def unseal(path: Path, expect: Callable[[Shapes], Shapes]) -> tuple[dict[str, Te
             raise _damaged(path, f"it should have {size} bytes")
         tensors = load(content)
     except (OSError, SafetensorError) as error:
-        raise _damaged(path, str(error)) from error
+        raise _damaged(path, str(error)[:200]) from error
     if header.get("__metadata__") != {"sha256": _seal_of(content, start, header)}:
         raise _damaged(path, "its content differs from its checksum")
     for name, tensor in tensors.items():

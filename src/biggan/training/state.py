@@ -102,7 +102,7 @@ def load_state(folder: Path) -> State:
         tensors = {path.stem: load(path.read_bytes()) for path in files}
         return State(about["images"], tensors, dict(about["record"]))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{folder} cannot be read ({error}); give an undamaged folder.") from error
+        raise ModelError(f"{folder} cannot be read ({str(error)[:200]}); give an undamaged folder.") from error
 
 
 def load_latest(run: Path, say: Callable[[str], None]) -> State | None:

@@ -1,0 +1,80 @@
+"""The small form of the proofs in `proofs/`, whose figures at full size are in `docs/proofs/`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROOFS = Path(__file__).parent.parent / "proofs"
+
+KILLED = """
+import os, random, signal, sys, time
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from biggan import presets, workflow
+
+tiny = presets.preset("tiny")
+lengths = dict(total_images=48, save_images=16, sheet_images=48, report_images=16)
+config = replace(tiny, train=replace(tiny.train, **lengths))
+
+def sitting(out, seconds):
+    child = os.fork()
+    if child == 0:
+        workflow.train("fashion-mnist", out, config)
+        os._exit(0)
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
+
+def digests(out):
+    files = [out / "model.safetensors", *sorted(out.glob("states/*/*.safetensors"))]
+    return [(str(file.relative_to(out)), sha256(file.read_bytes()).hexdigest()) for file in files]
+
+root, draw = Path(sys.argv[1]), random.Random(0)
+began = time.monotonic()
+assert sitting(root / "whole", None) == 0
+whole = time.monotonic() - began
+kills = [sitting(root / "killed", whole * draw.uniform(0.1, 0.6)) for _ in range(4)]
+assert sitting(root / "killed", None) == 0
+left = [file for file in root.rglob(".*") if file.name.endswith((".tmp", ".old"))]
+print(kills.count(signal.SIGKILL), digests(root / "whole") == digests(root / "killed"), left)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _proofs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(PROOFS)
+
+
+def test_a_run_killed_at_random_instants_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """The small form of `proofs/kill.py`; processes are forked, which saves them the start."""
+    command, one_thread = [sys.executable, "-c", KILLED, str(tmp_path)], {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=one_thread)
+    kills, rest = done.stdout.split(" ", 1)
+    assert rest == "True []\n", done.stderr
+    assert int(kills) >= 2
+
+
+def test_mutated_models_and_settings_crash_nothing_and_stay_small(tmp_path: Path) -> None:
+    """The small form of `proofs/fuzz.py`."""
+    import fuzz
+
+    fuzz.make_model(tmp_path)
+    figures = fuzz.fuzz(tmp_path, 240)
+    assert figures["ok"], figures
+
+
+def test_no_name_leads_outside(tmp_path: Path) -> None:
+    """Manifests and class names; `tests/data/test_escape.py` has the names in data sets."""
+    import _escapes
+    import fuzz
+
+    fuzz.make_model(tmp_path / "model")
+    figures = _escapes.escape(
+        tmp_path / "escape", tmp_path / "model", ("manifest of a state", "class name in a config")
+    )
+    assert figures["ok"], figures
