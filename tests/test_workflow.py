@@ -142,6 +142,21 @@ def test_a_damaged_state_is_said_and_the_one_before_used(tmp_path: Path, images:
     assert digests(out) == digests(finished)
 
 
+def test_a_finished_run_gets_its_model_back(tmp_path: Path, images: Path, finished: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "model.safetensors").unlink()
+    workflow.train(images, tmp_path / "run", config())
+    assert digests(tmp_path / "run") == digests(finished)
+
+
+def test_a_run_shortened_to_what_it_did_is_finished(tmp_path: Path, images: Path) -> None:
+    with pytest.raises(Interrupted):
+        workflow.train(images, tmp_path / "run", config(), max_minutes=1e-9)
+    assert not biggan.load(tmp_path / "run").bundle.statistics.has(truncation=1.0)
+    workflow.train(images, tmp_path / "run", config(total_images=16))
+    assert biggan.load(tmp_path / "run").bundle.statistics.has(truncation=1.0)
+
+
 def test_another_setting_is_refused_by_name(images: Path, finished: Path) -> None:
     base = config()
     with pytest.raises(ConfigError, match=r"^--lr-g is 0\.5 and this run began with 0\.001"):

@@ -6,6 +6,7 @@ model, so that the run folder can be drawn from. Nothing here prints; what is wo
 """
 
 import dataclasses
+import io
 import math
 import platform
 import time
@@ -21,8 +22,8 @@ from PIL import Image
 from biggan import __version__, atomic
 from biggan.config import FREE_ON_RESUME, Config, from_json, to_json
 from biggan.data.packed import Packed
-from biggan.errors import ConfigError, Diverged, Interrupted
-from biggan.models.bundle import Bundle, save_bundle
+from biggan.errors import ConfigError, Diverged, Interrupted, ModelError
+from biggan.models.bundle import Bundle, load_bundle, save_bundle
 from biggan.models.statistics import standing_statistics
 from biggan.sampling.pipeline import Pipeline
 from biggan.training import state
@@ -80,8 +81,10 @@ def begin(out: Path, config: Config, source: str, packed: Packed) -> None:
     """
     if (out / RUN).exists():
         before = atomic.read_json(out / RUN)
+        if not isinstance(before, dict) or not isinstance(before.get("data"), dict):
+            raise ModelError(f"{out / RUN} is damaged; put it back, or give another --out.")
         _same_settings(from_json(Config, before.get("config"), str(out / RUN)), config)
-        if before.get("data", {}).get("sha256") != packed.sha256:
+        if before["data"].get("sha256") != packed.sha256:
             raise ConfigError(f"--data {source} is not what this run began with; give that, or another --out.")
     versions = {"biggan": __version__, "torch": torch.__version__, "python": platform.python_version()}
     data = {"source": source, "sha256": packed.sha256, "num_images": packed.num_images}
@@ -138,12 +141,15 @@ class Sitting:
         """Puts the run where the newest undamaged state left it.
 
         Raises:
-            ModelError: All its states are damaged.
+            ModelError: All its states are damaged, or they are another run's.
         """
         saved = state.load_latest(self.out, self.say)
         if saved:
-            for name in ("G", "D", "G_ema"):
-                getattr(self.run, name).load_state_dict(saved.tensors[name])
+            try:
+                for name in ("G", "D", "G_ema"):
+                    getattr(self.run, name).load_state_dict(saved.tensors[name])
+            except (KeyError, RuntimeError) as error:
+                raise ModelError(f"The states in {self.out} are another run's; give another --out.") from error
             state.load_optimizer(self.run.optim_g, saved.tensors["optim_g"])
             state.load_optimizer(self.run.optim_d, saved.tensors["optim_d"])
             self.run.images, self.seconds_before = saved.images, float(saved.record["seconds"])
@@ -174,11 +180,9 @@ class Sitting:
 
     def sheet(self, run: Training, figures: Figures) -> None:
         """Hook: draws the same seeds as always from the averaged generator."""
-        _, image = self.picture()
-        place = self.out / SHEETS / f"{run.images:012}.png"
-        place.parent.mkdir(exist_ok=True)
-        with atomic.disk_errors(str(place)):
-            image.save(place)
+        png = io.BytesIO()
+        self.picture()[1].save(png, "PNG")
+        atomic.write_bytes(self.out / SHEETS / f"{run.images:012}.png", png.getvalue())
 
     def save(self, run: Training, figures: Figures) -> None:
         """Hook: saves a state and the model as it is.
@@ -194,6 +198,15 @@ class Sitting:
         save_bundle(self.out, bundle, image)  # before the state: a run killed in between writes both again
         state.save_state(self.out, run.images, networks | optimizers, {"seconds": self.seconds})
         state.prune(self.out, run.config.train.keep)
+
+    def complete(self) -> None:
+        """Saves the model of a run that is done, unless it is there with all its tables."""
+        try:
+            whole = load_bundle(self.out).statistics.has(truncation=1.0)
+        except ModelError:
+            whole = False
+        if not whole:
+            self.save(self.run, {})
 
     def obey(self, run: Training, figures: Figures) -> None:
         """Hook: stops when asked to by a signal or the clock, with everything saved.

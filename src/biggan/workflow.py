@@ -131,3 +131,4 @@ def go(sitting: Sitting, loader: Loader) -> None:
         sitting.obey,
     ]
     fit(sitting.run, loader, hooks)
+    sitting.complete()
