@@ -125,6 +125,13 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
     "absent device": (train("--device", "cuda:7"), "--device 'cuda:7'"),
     "no time": (train("--max-time", "0"), "--max-time"),
     "unknown colour": (train("--background", "whiteish"), "--background"),
+    "two presets": (train("--preset", "cpu-small"), "--preset is given as tiny and as cpu-small"),
+    "classes by hand": (train("--num-classes", "7"), "--num-classes comes from the data"),
+    "run in its data": (lambda p: [*train()(p)[:5], "--out", p.images / "Bag" / "run"], "--out"),
+    "sheet over a photograph": (
+        on("data", "inspect", lambda p: p.images, "--out", lambda p: p.images / "Bag" / "0.png"),
+        "0.png",
+    ),
     "two channels": (train("--channels", "2"), "--channels is 2"),
     "too large": (train("--g-widths", "60000", "60000", "60000", "60000"), "--microbatch"),
     # drawing

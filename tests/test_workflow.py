@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from PIL import Image
 import biggan
 from biggan import atomic, presets, workflow
 from biggan.config import Config
-from biggan.errors import ConfigError, Diverged, Interrupted, ModelError, OutOfMemory, RunInUse
+from biggan.errors import ConfigError, DiskFailed, Diverged, Interrupted, ModelError, OutOfMemory, RunInUse
+from biggan.models import resample
 from biggan.sitting import Progress, Watch
 from biggan.training.runlock import RunLock
 
@@ -157,6 +159,23 @@ def test_a_run_shortened_to_what_it_did_is_finished(tmp_path: Path, images: Path
     assert biggan.load(tmp_path / "run").bundle.statistics.has(truncation=1.0)
 
 
+def test_a_full_disk_loses_nothing(tmp_path: Path, images: Path, finished: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        workflow.train(images, out, config(), max_minutes=1e-9)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, hard))  # no file may grow beyond this: a disk that fills up
+    try:
+        with pytest.raises(DiskFailed, match="free space or choose another --out") as failed:
+            workflow.train(images, out, config())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert failed.value.exit_code == 74
+    assert [path.name for path in (out / "states").iterdir()] == ["000000000016"]
+    workflow.train(images, out, config())
+    assert digests(out) == digests(finished)
+
+
 def test_another_setting_is_refused_by_name(images: Path, finished: Path) -> None:
     base = config()
     with pytest.raises(ConfigError, match=r"^--lr-g is 0\.5 and this run began with 0\.001"):
@@ -176,6 +195,45 @@ def test_other_data_are_refused(tmp_path: Path, images: Path, finished: Path) ->
 def test_a_second_process_is_refused(images: Path, finished: Path) -> None:
     with RunLock(finished), pytest.raises(RunInUse, match=f"process {os.getpid()}"):
         workflow.train(images, finished, config())
+
+
+def test_a_kill_in_the_first_write_of_a_run_blocks_nothing(tmp_path: Path, images: Path) -> None:
+    (tmp_path / "lock").write_text("")
+    (tmp_path / ".run.json.1.tmp").write_text("{")
+    workflow.train(images, tmp_path, config(total_images=16))
+    assert biggan.load(tmp_path).class_names
+
+
+def test_settings_of_a_run_without_states_may_change(tmp_path: Path, images: Path, finished: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "states")
+    base = config()
+    other = replace(base, optim=replace(base.optim, lr_g=2e-3))
+    workflow.train(images, tmp_path / "run", other)
+    assert digests(tmp_path / "run") != digests(finished)
+
+
+def test_drawing_first_does_not_hinder_training(tmp_path: Path, images: Path, finished: Path) -> None:
+    resample._spread.cache_clear()
+    biggan.load(finished)(num_images=1)
+    assert digests(workflow.train(images, tmp_path / "run", config())) == digests(finished)
+
+
+def test_a_run_inside_its_data_is_refused(images: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^--out .* lies in --data"):
+        workflow.train(images, images / "cat" / "run", config())
+    assert not (images / "cat" / "run").exists()
+
+
+def test_stopped_while_packing_leaves_nothing(tmp_path: Path, images: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(images, data, ignore=shutil.ignore_patterns(".biggan"))
+    watch = Watch(packing=lambda done, total: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Interrupted, match="packing") as stop:
+        workflow.train(data, tmp_path / "run", config(), watch=watch)
+    assert stop.value.exit_code == 75
+    assert not (tmp_path / "run").exists()
+    assert list(data.glob(".biggan/*")) == []
 
 
 def test_a_folder_of_other_things_is_refused(tmp_path: Path, images: Path) -> None:

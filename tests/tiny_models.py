@@ -32,7 +32,7 @@ def make_bundle(model: Model = MODEL, names: list[str] | None = None, seed: int 
 
     def table(kind: str, grid: tuple[float, ...]) -> Table:
         kinds = [{} if kind == "none" else {kind: place} for place in grid]
-        rows = [standing_row(G, **which, num_batches=1) for which in kinds]
+        rows = [standing_row(G, **which, num_latents=64) for which in kinds]
         return Table(torch.tensor(grid), {name: torch.stack([row[name] for row in rows]) for name in rows[0]})
 
     grids = {"none": (0.0,), "truncation": (0.0, 0.5, 1.0), "threshold": (0.5, 2.0)}

@@ -170,6 +170,15 @@ def recover(parent: Path) -> None:
                 remove(path)
 
 
+def clear_dead(parent: Path) -> None:
+    """Clears a folder in which others may write of what killed processes of this machine left half-written."""
+    with disk_errors(str(parent)):
+        for path in sorted(parent.iterdir()) if parent.is_dir() else ():
+            found = LEFTOVER.fullmatch(path.name)
+            if found and found["kind"] == "tmp" and not Path(f"/proc/{path.name.split('.')[-2]}").exists():
+                remove(path)
+
+
 def verify(folder: Path) -> None:
     """Checks a folder against its manifest; reads nothing outside the folder.
 

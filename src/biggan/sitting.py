@@ -67,19 +67,20 @@ def check_place(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file; give a folder for the run.")
-    others = [path.name for path in out.iterdir() if path.name != "lock"] if out.is_dir() else []
+    names = [path.name for path in out.iterdir()] if out.is_dir() else []
+    others = [name for name in names if name != "lock" and not atomic.LEFTOVER.fullmatch(name)]
     if others and RUN not in others:
         raise ConfigError(f"--out {out} holds other files ({sorted(others)[0]}); give a new folder for the run.")
 
 
 def begin(out: Path, config: Config, source: str, packed: Packed) -> None:
-    """Writes `run.json`, after checking that a run that is there already is the same one.
+    """Writes `run.json`, after checking that a run that has saved states already is the same one.
 
     Raises:
         ConfigError: The run began with other settings or other data; the message names the first difference.
         ModelError: Its `run.json` is damaged.
     """
-    if (out / RUN).exists():
+    if (out / RUN).exists() and state.list_states(out):
         before = atomic.read_json(out / RUN)
         if not isinstance(before, dict) or not isinstance(before.get("data"), dict):
             raise ModelError(f"{out / RUN} is damaged; put it back, or give another --out.")
@@ -148,11 +149,11 @@ class Sitting:
             try:
                 for name in ("G", "D", "G_ema"):
                     getattr(self.run, name).load_state_dict(saved.tensors[name])
-            except (KeyError, RuntimeError) as error:
+                self.run.images, self.seconds_before = saved.images, float(saved.record["seconds"])
+                state.load_optimizer(self.run.optim_g, saved.tensors["optim_g"])
+                state.load_optimizer(self.run.optim_d, saved.tensors["optim_d"])
+            except (KeyError, TypeError, RuntimeError) as error:
                 raise ModelError(f"The states in {self.out} are another run's; give another --out.") from error
-            state.load_optimizer(self.run.optim_g, saved.tensors["optim_g"])
-            state.load_optimizer(self.run.optim_d, saved.tensors["optim_d"])
-            self.run.images, self.seconds_before = saved.images, float(saved.record["seconds"])
             self.say(f"Going on from {saved.images:,} images.")
         self.monitor.rewind(self.run.images)
         self.first_images, self.began = self.run.images, time.monotonic()
@@ -172,8 +173,7 @@ class Sitting:
         self.monitor.figures(run.images, self.seconds, values)
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
-            text = f"{bad[0]} is NaN or Inf after {run.images:,} images; the last saved state is untouched"
-            raise Diverged(f"{text}: lower --lr-g and --lr-d, or use --precision float32.")
+            raise Diverged(f"{bad[0]} is NaN or Inf after {run.images:,} images; {state.AFTER_NAN}.")
         speed = (run.images - self.first_images) / max(time.monotonic() - self.began, 1e-9)
         left = max(run.config.train.total_images - run.images, 0) / max(speed, 1e-9)
         self.watch.progress(Progress(run.images, run.config.train.total_images, speed, left, values))
@@ -193,16 +193,17 @@ class Sitting:
         """
         networks = {name: dict(getattr(run, name).state_dict()) for name in ("G", "D", "G_ema")}
         optimizers = {name: state.optimizer_tensors(getattr(run, name)) for name in ("optim_g", "optim_d")}
-        state.require_finite(networks | optimizers)
-        bundle, image = self.picture()
-        save_bundle(self.out, bundle, image)  # before the state: a run killed in between writes both again
         state.save_state(self.out, run.images, networks | optimizers, {"seconds": self.seconds})
         state.prune(self.out, run.config.train.keep)
+        bundle, image = self.picture()  # slow, so after the state; `complete` makes up for a kill in between
+        save_bundle(self.out, bundle, image)
 
     def complete(self) -> None:
         """Saves the model of a run that is done, unless it is there with all its tables."""
+        state.prune(self.out, self.run.config.train.keep)
         try:
-            whole = load_bundle(self.out).statistics.has(truncation=1.0)
+            bundle = load_bundle(self.out)
+            whole = bundle.statistics.has(truncation=1.0) and bundle.training.get("images") == self.run.images
         except ModelError:
             whole = False
         if not whole:

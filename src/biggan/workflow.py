@@ -1,12 +1,13 @@
 """Each task as one call with everything wired: load, plan, train; what Python users and the command line both use."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from biggan.config import Config
 from biggan.data.loader import Loader
 from biggan.data.packed import Packed, prepare
-from biggan.errors import ConfigError, ModelError, nearest
+from biggan.errors import ConfigError, Interrupted, ModelError, nearest
 from biggan.models.bundle import CONFIG, MODEL, load_bundle
 from biggan.sampling.pipeline import Pipeline
 from biggan.sitting import Sitting, Watch, begin, check_place
@@ -105,20 +106,34 @@ def train(
     out, watch = Path(out), watch or Watch()
     if max_minutes is not None and not max_minutes > 0:
         raise ConfigError(f"--max-time is {max_minutes:g}; allowed is above 0 minutes.")
+    if out.resolve().is_relative_to(Path(source).resolve()):
+        raise ConfigError(f"--out {out} lies in --data {source}, whose pictures it would join; give another --out.")
     check_place(out)
     place = pick_device(device)
-    packed = prepare(str(source), config.model.resolution, config.data, watch.packing)
-    config = resolve(config, packed, pick_precision(config.train.precision, place))
-    check_memory(config, place)
-    with RunLock(out), StopRequest() as stop:
-        begin(out, config, str(source), packed)
-        run = Training(config, place, compute_dtype(config.train.precision))
-        sitting = Sitting(run, out, packed, str(source), stop, watch, max_minutes and max_minutes * 60)
-        for note in packed.notes:
-            sitting.say(note)
-        sitting.restore()
-        go(sitting, Loader(packed, config.train.seed, config.data.mirror, place))
+    with StopRequest() as stop:
+        packed = prepare(str(source), config.model.resolution, config.data, _stoppable(watch.packing, stop))
+        config = resolve(config, packed, pick_precision(config.train.precision, place))
+        check_memory(config, place)
+        with RunLock(out):
+            begin(out, config, str(source), packed)
+            run = Training(config, place, compute_dtype(config.train.precision))
+            sitting = Sitting(run, out, packed, str(source), stop, watch, max_minutes and max_minutes * 60)
+            for note in packed.notes:
+                sitting.say(note)
+            sitting.restore()
+            go(sitting, Loader(packed, config.train.seed, config.data.mirror, place))
     return out
+
+
+def _stoppable(packing: Callable[[int, int], None], stop: StopRequest) -> Callable[[int, int], None]:
+    """Progress of packing that ends it when asked to."""
+
+    def progress(done: int, total: int) -> None:
+        packing(done, total)
+        if stop:
+            raise Interrupted("Stopped while packing images; the same command begins again.", stop.exit_code)
+
+    return progress
 
 
 def go(sitting: Sitting, loader: Loader) -> None:

@@ -44,7 +44,7 @@ PRESETS = {
     "brock-bs512x4": "128 px, ch 96",
     "brock-ch64-bs256x8": "128 px, ch 64",
     "biggan128": "128 px, ch 96",
-    "biggan256": "256 px",
+    "biggan256": "256 px, attention at 128 and 64",
     "sagan": "SA-GAN script",
     "sngan": "SN-GAN script",
     "brock-cifar": "CIFAR script",

@@ -76,7 +76,7 @@ def test_a_row_is_the_mean_of_its_batches():
     G = Generator(replace(TINY, num_classes=0)).double()
     G.linear.bias.data.normal_()
     one = batch_moments(G, torch.zeros(1, 12).double(), G.embed(torch.zeros(1, dtype=torch.long)))
-    row = standing_row(G, truncation=0.0, num_batches=3)
+    row = standing_row(G, truncation=0.0, num_latents=192)
     assert_all_close(row, one, atol=1e-12)
     pixels = G.linear.bias.detach().view(8, 16)
     torch.testing.assert_close(row["blocks.0.0.bn1.stored_mean"], pixels.mean(1), atol=1e-12, rtol=0)
@@ -114,11 +114,11 @@ def test_the_first_layer_s_moments_are_those_of_its_latents(kind, variance):
 def test_a_row_is_the_same_each_time_and_leaves_the_generator_as_it_was():
     G = Generator(TINY).eval()
     before = snapshot(G)
-    first = standing_row(G, num_batches=2)
+    first = standing_row(G, num_latents=128)
     torch.rand(5)
-    assert_all_close(standing_row(G, num_batches=2), first, atol=0)
+    assert_all_close(standing_row(G, num_latents=128), first, atol=0)
     assert not torch.equal(
-        standing_row(G, num_batches=1)["blocks.1.0.bn1.stored_mean"], first["blocks.1.0.bn1.stored_mean"]
+        standing_row(G, num_latents=64)["blocks.1.0.bn1.stored_mean"], first["blocks.1.0.bn1.stored_mean"]
     )
     assert_all_close(G.state_dict(), before, atol=0)
     assert not any(module.training for module in G.modules())
@@ -181,8 +181,8 @@ def test_full_tables_hold_every_truncation_and_threshold():
     assert_all_close(statistics.row(), standing_row(G), atol=1e-6)
     torch.testing.assert_close(statistics.tables["truncation"].grid, torch.arange(51) / 50)
     for kind in ({"truncation": 0.5}, {"truncation": 1.0}, {"threshold": 0.5}, {"threshold": 2.0}):
-        assert_all_close(statistics.row(**kind), standing_row(G, **kind, num_batches=4), atol=1e-6)
-    middle = [standing_row(G, truncation=t, num_batches=4) for t in (0.5, 0.52)]
+        assert_all_close(statistics.row(**kind), standing_row(G, **kind, num_latents=256), atol=1e-6)
+    middle = [standing_row(G, truncation=t, num_latents=256) for t in (0.5, 0.52)]
     halfway = {name: (middle[0][name] + middle[1][name]) / 2 for name in middle[0]}
     assert_all_close(statistics.row(truncation=0.51), halfway, atol=1e-6)
     assert standing_statistics(G, full=False).tables.keys() == {"none"}

@@ -1,6 +1,6 @@
 """`biggan data pack` and `biggan data inspect`. Nothing here loads torch, so both start at once and stay small."""
 
-import io
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +16,7 @@ from biggan.config import Data
 from biggan.data import packed
 from biggan.data.packfile import Packed, is_pack, open_pack
 from biggan.errors import ConfigError
+from biggan.sampling.recipe import check_replaceable, png_bytes
 
 BAR = 40  # characters of the longest bar
 MOST_LINES = 100  # classes, and skipped files, that are printed
@@ -78,6 +79,7 @@ def inspect(
     """
     if out.is_dir() or out.suffix.lower() != ".png":
         raise ConfigError(f"--out is {out}; allowed is the name of a .png file.")
+    check_replaceable(out)
     if not 1 <= rows <= 100:
         raise ConfigError(f"--rows is {rows}; allowed is 1 to 100.")
     data = Data(channels=channels, crop=crop, background=background)
@@ -85,9 +87,7 @@ def inspect(
         place = Path(source)
         found = open_pack(place) if is_pack(place) else packed.prepare(source, resolution, data, bar.packing)
     _say_facts(bar.console, source, found)
-    picture = io.BytesIO()
-    found.contact_sheet(rows).save(picture, "PNG")
-    atomic.write_bytes(out, picture.getvalue())
+    atomic.write_bytes(out, png_bytes(found.contact_sheet(rows), json.dumps({"contact sheet of": source})))
     bar.console.print(Text(f"contact sheet: {out}"))
 
 

@@ -9,7 +9,7 @@ import tyro
 from biggan import workflow
 from biggan.errors import ConfigError
 from biggan.sampling.pipeline import Pipeline
-from biggan.sampling.recipe import is_ours
+from biggan.sampling.recipe import check_replaceable
 
 MOST_SEEDS = 100_000
 
@@ -89,12 +89,6 @@ def check_file(out: Path, endings: tuple[str, ...]) -> None:
     if out.suffix.lower() not in endings:
         raise ConfigError(f"--out {out} ends in none of {', '.join(endings)}; rename it.")
     check_replaceable(out)
-
-
-def check_replaceable(path: Path) -> None:
-    """The part of `check_file` that looks at what is there."""
-    if path.exists() and not is_ours(path):
-        raise ConfigError(f"{path} is there and is not a picture drawn by biggan; choose another --out.")
 
 
 def say_where(what: str, path: Path) -> None:

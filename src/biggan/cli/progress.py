@@ -1,5 +1,7 @@
 """How long work shows itself: a live line on a terminal, plain lines elsewhere."""
 
+import contextlib
+import os
 import sys
 import time
 from types import TracebackType
@@ -18,11 +20,19 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
 
 
+class _Patient(Console):
+    """A console whose reader may leave, as `| head` does, without ending the work."""
+
+    def on_broken_pipe(self) -> None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+        self.file = sys.stdout
+
+
 class Bar:
     """Context manager with a line that moves at the foot of a terminal."""
 
     def __init__(self) -> None:
-        self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self.console = _Patient(file=sys.stdout, highlight=False, soft_wrap=True)
         self.live = self.console.is_terminal
         line = TextColumn("{task.description}")
         self.progress = Progress(line, console=self.console, transient=True, disable=not self.live)
@@ -31,7 +41,8 @@ class Bar:
 
     def say(self, text: str) -> None:
         """Prints a line above the moving one."""
-        self.console.print(Text(text))
+        with contextlib.suppress(OSError):  # a full or closed output is no reason to stop
+            self.console.print(Text(text))
 
     def move(self, text: str, done: int, total: int) -> None:
         """Shows how far the work is; only on a terminal."""

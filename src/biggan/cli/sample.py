@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.progress import track
 
 from biggan.atomic import write_bytes
-from biggan.cli.drawing import Machine, ModelPlace, Truncated, check_replaceable, load, parse_seeds, say_where
+from biggan.cli.drawing import Machine, ModelPlace, Truncated, load, parse_seeds, say_where
 from biggan.cli.parse import run_command
 from biggan.errors import ConfigError
 from biggan.sampling import grids
 from biggan.sampling.classes import ClassMix, parse_classes
 from biggan.sampling.drawn import sheet_text
 from biggan.sampling.pipeline import Pipeline, in_margin
-from biggan.sampling.recipe import png_bytes
+from biggan.sampling.recipe import check_replaceable, png_bytes
 
 SHEET = "sheet.png"
 SHEET_ROWS, SHEET_COLUMNS, SHEET_PIXELS = 32, 16, 40_000_000  # at most on the sheet; `biggan grid` has no such limit

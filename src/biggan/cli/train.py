@@ -1,5 +1,6 @@
 """`biggan train`: the flags are the fields of the settings, with the preset's values as defaults."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from biggan import config, presets, workflow
 from biggan.cli.parse import run_command
 from biggan.cli.progress import Bar, clock
 from biggan.config import Config, to_json
+from biggan.errors import ConfigError
 from biggan.sitting import Progress, Watch
 from biggan.training.hardware import Need
 
@@ -41,6 +43,12 @@ def run(argv: list[str]) -> None:
             max_time: Minutes after which this sitting stops with everything saved.
             dry_run: Print the settings, sizes and memory, and do nothing.
         """
+        for flag, given, kept, instead in (
+            ("--num-classes", model.num_classes, base.model.num_classes, "--no-labels trains without classes"),
+            ("--image-channels", model.image_channels, base.model.image_channels, "--channels chooses"),
+        ):
+            if given != kept:
+                raise ConfigError(f"{flag} comes from the data and cannot be set to {given}; {instead}.")
         settings = Config(model=model, data=images, optim=optim, train=train)
         place = out or Path("runs") / (Path(data).name.split(".")[0] or "run")
         _train(data, place, settings, device, max_time, dry_run)
@@ -50,12 +58,11 @@ def run(argv: list[str]) -> None:
 
 def _preset_name(argv: list[str]) -> str:
     """The value of `--preset` in `argv`, before all flags are parsed."""
-    for i, word in enumerate(argv):
-        if word.startswith("--preset="):
-            return word.partition("=")[2]
-        if word == "--preset" and i + 1 < len(argv):
-            return argv[i + 1]
-    return DEFAULT_PRESET
+    words = " ".join(argv).replace("--preset=", "--preset ").split()
+    names = [name for flag, name in itertools.pairwise(words) if flag == "--preset"]
+    if len(set(names)) > 1:
+        raise ConfigError(f"--preset is given as {' and as '.join(names)}; give one.")
+    return names[0] if names else DEFAULT_PRESET
 
 
 def line(moment: Progress) -> str:

@@ -99,6 +99,7 @@ def write_pack(found: Source, place: Path, resolution: int, data: Data, progress
         DataError: Too few images can be read.
         DiskFailed: A write failed; `place` is as it was.
     """
+    atomic.clear_dead(place.parent)
     with atomic.new_folder(place) as folder:
         with (folder / IMAGES).open("w+b") as out:
             made = pack(found, resolution, data, out, progress)

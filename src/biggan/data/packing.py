@@ -187,14 +187,6 @@ def _classes(source: Source, kept: list[int]) -> tuple[Labels | None, list[str],
     return np.searchsorted(present, labels).astype(np.int64), names, notes
 
 
-def _rare(counts: dict[str, int]) -> list[str]:
-    """Says which classes have less than a tenth of an equal share (1 % where there are ten)."""
-    least = sum(counts.values()) / (10 * len(counts))
-    few = [f"{name!r} ({count:,})" for name, count in counts.items() if count < least]
-    more = f" and {len(few) - 10:,} more" if len(few) > 10 else ""
-    return [f"Classes with less than a tenth of an equal share: {', '.join(few[:10])}{more}."] if few else []
-
-
 def _remarks(tally: Tally, data: Data, resolution: int, unlisted: int) -> list[str]:
     """What was done to the images."""
     total, notes = len(tally.kept), []

@@ -51,7 +51,7 @@ class Norm(nn.Module):
         """Batch norm with moments over all processes, which hold equal shares of the batch."""
         wide = x.float() if x.dtype == torch.bfloat16 else x
         mean, square = distributed.average(torch.stack([wide.mean((0, 2, 3)), wide.square().mean((0, 2, 3))]))
-        var = square - mean.square()
+        var = (square - mean.square()).clamp_min(0)
         if self.momentum:
             count = x.numel() // x.shape[1] * distributed.world_size()
             self.stored_mean.lerp_(mean.detach(), self.momentum)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 
 @cache
+@torch.inference_mode(False)  # kept for training too, whoever asks first
 def _spread(flipped: bool, device: torch.device, dtype: torch.dtype) -> Tensor:
     """The (9, 16) matrix of 0 and 1 that takes a flat 3×3 kernel to its flat 4×4 K, turned by 180° if `flipped`."""
     kernels = torch.eye(9, device=device, dtype=dtype).view(9, 1, 3, 3)

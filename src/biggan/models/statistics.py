@@ -20,7 +20,8 @@ from biggan.models.layers import Norm, norms
 
 TRUNCATIONS = tuple(round(0.02 * i, 2) for i in range(51))
 THRESHOLDS = (0.04, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.3, 1.6, 2.0, 3.0)
-BATCH_SIZE, NUM_BATCHES, NUM_BATCHES_ON_GRID = 64, 16, 4  # latents at once; batches of the untruncated row, of others
+NUM_LATENTS, NUM_LATENTS_ON_GRID = 1024, 256  # behind the untruncated row, behind each other row
+MOST_AT_ONCE = 64  # latents in a batch up to 128 px; fewer above, as an image's memory grows
 
 Row = Mapping[str, Tensor]
 """Name of a running mean or variance in G's state dict -> (C,)."""
@@ -69,22 +70,23 @@ def _recorder(name: str, found: dict[str, Tensor]) -> Callable[[Norm, tuple[Tens
 
 
 def standing_row(
-    G: Generator, truncation: float | None = None, threshold: float | None = None, *, num_batches: int = NUM_BATCHES
+    G: Generator, truncation: float | None = None, threshold: float | None = None, *, num_latents: int = NUM_LATENTS
 ) -> dict[str, Tensor]:
     """Standing statistics for one distribution of latents (see `latents.draw`; truncation 0 is z = 0 here).
 
     Returns:
-        Name of a buffer -> (C,): the mean over `num_batches` batches of 64 of what `batch_moments` gives.
+        Name of a buffer -> (C,): the mean of what `batch_moments` gives over batches of 64 latents, 16 at 256 px
+        and 4 at 512 px.
     """
-    weight = G.linear.weight
-    total: dict[str, Tensor] = {}
-    for i in range(num_batches):
-        uniform = latents.uniform(0, Stream.STATISTICS, i * BATCH_SIZE, BATCH_SIZE, G.dim_z + 1)
+    weight, total = G.linear.weight, dict[str, Tensor]()
+    size = MOST_AT_ONCE * 128**2 // max(G.config.resolution, 128) ** 2
+    for start in range(0, num_latents, size):
+        uniform = latents.uniform(0, Stream.STATISTICS, start, size, G.dim_z + 1)
         z = latents.shape_normal(uniform[:, 1:], truncation, threshold).to(weight)
         y = (uniform[:, 0] * max(G.num_classes, 1)).long().to(weight.device)
         for name, value in batch_moments(G, z, G.embed(y)).items():
             total[name] = total[name] + value if name in total else value
-    return {name: value / num_batches for name, value in total.items()}
+    return {name: value / (num_latents // size) for name, value in total.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +165,10 @@ def standing_statistics(G: Generator, *, full: bool) -> Statistics:
     """
     tables = {"none": _table((0.0,), [standing_row(G)])}
     if full:
-        on_grid = NUM_BATCHES_ON_GRID
-        rows = [standing_row(G, truncation=place, num_batches=on_grid) for place in TRUNCATIONS]
+        on_grid = NUM_LATENTS_ON_GRID
+        rows = [standing_row(G, truncation=place, num_latents=on_grid) for place in TRUNCATIONS]
         tables["truncation"] = _table(TRUNCATIONS, rows)
-        rows = [standing_row(G, threshold=place, num_batches=on_grid) for place in THRESHOLDS]
+        rows = [standing_row(G, threshold=place, num_latents=on_grid) for place in THRESHOLDS]
         tables["threshold"] = _table(THRESHOLDS, rows)
     return Statistics(tables)
 

@@ -74,6 +74,16 @@ def is_ours(path: Path) -> bool:
     return _said(path, ("PNG", "GIF", "WEBP")) is not None
 
 
+def check_replaceable(path: Path) -> None:
+    """Checks that a picture may be written to a path: what is there, if anything, is one of ours.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if path.exists() and not is_ours(path):
+        raise ConfigError(f"{path} is there and is not a picture drawn by biggan; choose another --out.")
+
+
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a picture.
 

@@ -5,11 +5,11 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75, signal.SIGUSR1: 75}
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGHUP: 75}
 
 
 class StopRequest:
-    """Context manager in which Ctrl-C, SIGTERM and SIGUSR1 only ask; true once one of them came.
+    """Context manager in which Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP only ask; true once one of them came.
 
     After the first signal of any kind Ctrl-C is Python's own again (KeyboardInterrupt), so a second one quits at once.
     Signals reach the main thread alone; elsewhere nothing is caught and only `ask` stops the run.

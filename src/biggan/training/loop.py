@@ -98,7 +98,7 @@ def draws(run: Training, streams: tuple[Stream, Stream], start: int, count: int)
     seed, (stream_z, stream_y) = run.config.train.seed, streams
     z = latents.normal(seed, stream_z, start, count, run.G.dim_z)
     y = latents.labels(seed, stream_y, start, count, run.G.num_classes)
-    return z.to(run.device, non_blocking=True), y.to(run.device, non_blocking=True)
+    return z.to(run.device), y.to(run.device)
 
 
 def microbatches(run: Training, start: int) -> Iterable[tuple[int, int]]:

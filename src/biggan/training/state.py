@@ -23,6 +23,7 @@ from biggan.errors import Diverged, ModelError
 FORMAT = 1
 STATES = "states"
 DAMAGED = ".damaged"  # suffix of a state that was set aside
+AFTER_NAN = "saved states are untouched: give lower --lr-g and --lr-d, or --precision float32, and another --out"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 Tensors = dict[str, Tensor]
@@ -74,10 +75,7 @@ def require_finite(tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
     for part, group in tensors.items():
         for name, tensor in group.items():
             if not bool(torch.isfinite(tensor).all()):
-                raise Diverged(
-                    f"{part} holds NaN or Inf in {name}; the last saved state is untouched: "
-                    "lower --lr-g and --lr-d, or use --precision float32."
-                )
+                raise Diverged(f"{part} holds NaN or Inf in {name}; {AFTER_NAN}.")
 
 
 def list_states(run: Path) -> list[Path]:
