@@ -129,7 +129,7 @@ def cpu_small() -> Config:
         dim_z=64,
         shared_dim=32,
     )
-    optim = Optim(lr_g=1e-3, lr_d=1e-3, lr_schedule="linear", decay_start=0.5, ema_decay=0.995, ema_warmup=True)
+    optim = Optim(lr_g=1e-3, lr_d=1e-3, lr_schedule="linear", decay_start=0.25, ema_decay=0.998, ema_warmup=True)
     train = Train(batch_size=32, total_images=130_000, save_images=32_000, sheet_images=16_000)
     return Config(model=model, optim=optim, train=train)
 
