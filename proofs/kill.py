@@ -81,9 +81,12 @@ def sitting(out: Path, draw: random.Random, seconds: tuple[float, float], tally:
     else:
         time.sleep(draw.uniform(*seconds))
     process.send_signal(signal.SIGKILL)
-    if process.wait() == 0:
+    code = process.wait()
+    if code == 0:
         tally.finished_in_time += 1
         return True
+    if code != -signal.SIGKILL:
+        raise SystemExit(f"{out} ended with {code}: {out.with_suffix('.out').read_text()}")
     tally.kills += 1
     tally.during_saves += bool(leftovers(out))
     tally.before_any_state += newest_state(out) == 0

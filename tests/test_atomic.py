@@ -92,14 +92,14 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path, writer: s
     message = str(failed.value)
     assert message.startswith(f"Could not write {tmp_path}")
     assert "File too large" in message
-    assert message.endswith("; free space or choose another --out.")
+    assert message.endswith("; make room or allow writing there, or choose another --out.")
     assert failed.value.exit_code == 74
 
 
 @pytest.mark.parametrize("writer", [*WRITERS, "lock"])
 def test_a_read_only_folder_is_one_sentence_and_loses_nothing(read_only: Path, writer: str) -> None:
     before = tree(read_only)
-    with pytest.raises(DiskFailed, match=rf"^Could not write {read_only}/\S+: Permission denied; free space or choose"):
+    with pytest.raises(DiskFailed, match=rf"^Could not write {read_only}/\S+: Permission denied; make room or allow"):
         (WRITERS | {"lock": lambda folder: RunLock(folder).__enter__()})[writer](read_only)
     assert tree(read_only) == before
 

@@ -166,7 +166,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, images: Path, finished: Path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, hard))  # no file may grow beyond this: a disk that fills up
     try:
-        with pytest.raises(DiskFailed, match="free space or choose another --out") as failed:
+        with pytest.raises(DiskFailed, match="make room or allow writing there, or choose another --out") as failed:
             workflow.train(images, out, config())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -183,7 +183,7 @@ class Optim:
     def __post_init__(self) -> None:
         zero = dict.fromkeys(("lr_g", "lr_d", "beta1", "beta2", "adam_eps", "ortho_g", "ortho_d", "ema_decay"), 0.0)
         least = {**zero, "d_steps": 1, "decay_start": 0, "ema_start": 0}
-        _check_numbers(self, least, {"beta1": 0.9999999, "beta2": 0.9999999, "ema_decay": 1, "decay_start": 1})
+        _check_numbers(self, least, {"beta1": 0.9999999, "beta2": 0.9999999, "ema_decay": 0.9999999, "decay_start": 1})
         _check_choices(self)
 
 

@@ -64,5 +64,5 @@ def test_rewinding_a_new_run_makes_no_files(tmp_path: Path) -> None:
 
 def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "log.txt").mkdir()
-    with pytest.raises(DiskFailed, match=r"^Could not write .*log\.txt: Is a directory; free space"):
+    with pytest.raises(DiskFailed, match=r"^Could not write .*log\.txt: Is a directory; make room"):
         Monitor(tmp_path).note("x")
