@@ -20,8 +20,8 @@ test: .venv/.ok
 	@$(V)/python -m pytest -q
 
 check: .venv/.ok
-	$(V)/ruff check src tests proofs benchmarks examples
-	$(V)/ruff format --check src tests proofs benchmarks examples
+	$(V)/ruff check src tests proofs benchmarks examples tools
+	$(V)/ruff format --check src tests proofs benchmarks examples tools
 	$(V)/mypy
 
 bench: .venv/.ok

@@ -59,7 +59,8 @@ def disk_errors(what: str) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:  # safetensors reports a full disk as an error of its own
         reason = getattr(error, "strerror", None) or error
-        raise DiskFailed(f"Could not write {what}: {reason}; make room or allow writing there, or choose another --out.") from error
+        advice = "make room or allow writing there, or choose another --out"
+        raise DiskFailed(f"Could not write {what}: {reason}; {advice}.") from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -1,6 +1,6 @@
 """Makes the bundled data set: a class-balanced, seeded choice of 10,000 + 2,000 images of Fashion-MNIST.
 
-    python benchmarks/bundle_fashion_mnist.py FOLDER src/biggan/data/bundled/fashion-mnist
+    python tools/bundle_fashion_mnist.py FOLDER src/biggan/data/bundled/fashion-mnist
 
 FOLDER holds the four published IDX files (Debian: package `dataset-fashion-mnist`). The choice keeps the order of
 the published files, and the same files always give the same bytes.
