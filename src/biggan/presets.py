@@ -139,7 +139,7 @@ def cpu_medium() -> Config:
     base = cpu_small()
     model = replace(base.model, g_widths=(192, 128, 96, 48), d_widths=(48, 96, 128, 192))
     optim = replace(base.optim, lr_g=8e-4, lr_d=8e-4, decay_start=0.0)  # wider at 1e-3 D can die (docs/lab-notes.md)
-    return replace(base, model=model, optim=optim, train=replace(base.train, total_images=290_000))
+    return replace(base, model=model, optim=optim, train=replace(base.train, total_images=200_000))
 
 
 def cpu_large() -> Config:

@@ -64,7 +64,8 @@ def sample(
     sheet = _draw_all(pipe, mixes, chosen, out, truncated)
     write_bytes(out / SHEET, sheet)
     those = f" ({replaced} of them replaced)" if replaced else ""
-    print(f"Wrote {len(mixes) * len(chosen)} pictures{those} to {out}; {out / SHEET} shows them on one page")
+    count = len(mixes) * len(chosen)
+    print(f"Wrote {count} picture{'s' * (count > 1)}{those} to {out}; {out / SHEET} shows them on one page")
 
 
 def _check_places(pipe: Pipeline, mixes: Sequence[ClassMix], seeds: Sequence[int], out: Path) -> int:
