@@ -10,7 +10,7 @@ REPORTS := benchmarks/reports
 	@echo "Setting up .venv (PyTorch is large: a minute here, longer over a network) ..."
 	@test -x $(V)/python && $(V)/python -m pip --version >/dev/null 2>&1 || { rm -rf .venv; $(PY) -m venv .venv >/dev/null 2>&1 || { rm -rf .venv; \
 	  $(PY) -m pip install -q --target .cache/virtualenv virtualenv && PYTHONPATH=.cache/virtualenv $(PY) -m virtualenv -q .venv; }; }
-	@$(V)/python -m pip install -q --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e '.[dev]'
+	@$(V)/python -m pip install -qq --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: .venv/.ok

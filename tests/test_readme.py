@@ -50,7 +50,8 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     for block in blocks:
         exec(block, {})
-    assert Image.open(tmp_path / "sneaker.png").size == (32, 32)
+    with Image.open(tmp_path / "sneaker.png") as image:
+        assert image.size == (32, 32)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
