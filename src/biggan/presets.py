@@ -135,7 +135,7 @@ def cpu_small() -> Config:
 
 
 def cpu_medium() -> Config:
-    """Learns 32 px colour images in about twenty minutes on two cores."""
+    """Learns 32 px colour images in about fifteen minutes on two cores."""
     base = cpu_small()
     model = replace(base.model, g_widths=(192, 128, 96, 48), d_widths=(48, 96, 128, 192))
     optim = replace(base.optim, lr_g=8e-4, lr_d=8e-4, decay_start=0.0)  # wider at 1e-3 D can die (docs/lab-notes.md)
