@@ -37,7 +37,20 @@ SAGAN32 = Model(
     sn_eps=1e-8,
     power_iteration="per_forward",
 )
-GOLDEN_MODELS = {"biggan32": BIGGAN32, "sagan32": SAGAN32}
+DEEP64 = Model(
+    architecture="biggan-deep",
+    resolution=64,
+    num_classes=10,
+    g_channels=8,
+    d_channels=8,
+    g_attention=(32,),
+    d_attention=(32,),
+    dim_z=40,
+    shared_dim=16,
+    sn_eps=1e-6,
+    power_iteration="per_forward",
+)
+GOLDEN_MODELS = {"biggan32": BIGGAN32, "sagan32": SAGAN32, "biggandeep64_attn32": DEEP64}
 
 
 def golden(name: str) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ the images are and where the run goes (`workflow.train` takes both), and what pu
 
 import dataclasses
 import math
+import re
 import types
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -13,6 +14,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from biggan.errors import ConfigError, nearest
 
 RESOLUTIONS = (32, 64, 128, 256, 512)
+SMALL_RESOLUTIONS = (8, 16)  # of generators whose blocks are listed
+DEEP_ONLY = ("g_depth", "d_depth", "g_blocks", "d_blocks", "condition", "wide_output")
 
 Config_ = TypeVar("Config_")
 
@@ -42,10 +45,10 @@ def _check_choices(config: Any) -> None:
 class Model:
     """The two networks (paper, Appendix B; BigGAN-PyTorch `BigGAN.py`)."""
 
-    architecture: Literal["biggan"] = "biggan"
+    architecture: Literal["biggan", "biggan-deep"] = "biggan"
     """Which family of networks."""
     resolution: int = 128
-    """Height and width of images in pixels: 32, 64, 128, 256 or 512."""
+    """Height and width of images in pixels: 32, 64, 128, 256 or 512 (8 and 16 too where g_blocks is given)."""
     image_channels: int = 3
     """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; training takes it from the data."""
     num_classes: int = 1000
@@ -55,9 +58,19 @@ class Model:
     d_channels: int = 96
     """Width multiplier of D."""
     g_widths: tuple[int, ...] = ()
-    """Channels of G's first map and after each block; empty for the paper's table times g_channels."""
+    """Channels of G's first map and after each doubling; empty for the paper's table times g_channels."""
     d_widths: tuple[int, ...] = ()
-    """Channels after each block of D; empty for the paper's table times d_channels."""
+    """Channels after each block of D (BigGAN-deep: of its first convolution, then after each stage); empty for the
+    paper's table times d_channels."""
+    g_depth: int = 2
+    """BigGAN-deep: blocks of G at each resolution, the last of which doubles it."""
+    d_depth: int = 2
+    """BigGAN-deep: blocks of D at each resolution, the first of which halves it."""
+    g_blocks: tuple[str, ...] = ()
+    """BigGAN-deep: all of G instead of widths, depth and attention, as words: channels of the first map, then for each
+    block its channels, '512' or, where it doubles the resolution, '512up'; 'attention' between blocks."""
+    d_blocks: tuple[str, ...] = ()
+    """BigGAN-deep: all of D likewise: channels of the first convolution, then blocks such as '64down' and '64'."""
     g_attention: tuple[int, ...] = (64,)
     """Resolutions in pixels at which G has self-attention; empty for none."""
     d_attention: tuple[int, ...] = (64,)
@@ -65,15 +78,22 @@ class Model:
     dim_z: int = 120
     """Number of latent dimensions; with hierarchical z a multiple of the number of G's blocks plus one."""
     hierarchical_z: bool = True
-    """Feed a chunk of z to every block ('skip-z') instead of all of it to the first layer."""
+    """Feed a chunk of z to every block ('skip-z'; BigGAN-deep: all of z) instead of all of it to the first layer."""
     shared_dim: int = 128
     """Dimensions of the one class embedding that all layers share; 0 for a table in every layer."""
+    condition: Literal["yz", "zy"] = "yz"
+    """BigGAN-deep: order of class embedding and z in the condition; the published generators have zy."""
+    wide_output: bool = False
+    """BigGAN-deep: G's last convolution has a filter a channel of its input, of which the first make the image, as in
+    the published generators."""
     norm: Literal["batch", "instance", "none"] = "batch"
     """Normalisation inside G's conditional layers."""
     cross_replica: bool = True
     """Take batch-norm moments over all processes rather than each process's own share."""
     norm_eps: float = 1e-5
     """Epsilon of the conditional normalisation."""
+    output_norm_eps: float = 1e-5
+    """Epsilon of G's last batch norm."""
     d_hidden: Literal["wide", "thin", "thin-reference"] = "wide"
     """Hidden width of a D block: its output's, its input's (SN-GAN), or BigGAN-PyTorch's thin with 3 in the first."""
     init: Literal["ortho", "N02", "xavier"] = "ortho"
@@ -88,38 +108,77 @@ class Model:
     """Singular values tracked for each weight; only the first normalises."""
     sn_eps: float = 1e-6
     """Smallest length by which a power iteration divides."""
+    sn_vectors: Literal["u", "uv"] = "u"
+    """Keep u alone and iterate once from it where nothing is written (BigGAN-PyTorch), or keep u and v and take their
+    singular value as it is (torch's spectral norm, the published deep generators)."""
     fused_resampling: bool = True
     """Run each resampling and its convolution as one strided kernel: the same function with 4/9 of the work."""
 
     def __post_init__(self) -> None:
-        _require(self.resolution in RESOLUTIONS, "resolution", self.resolution, ", ".join(map(str, RESOLUTIONS)))
-        counts = {"g_channels": 1, "d_channels": 1, "dim_z": 1, "num_power_iterations": 1, "num_singular_values": 1}
-        small = {"image_channels": 1, "num_classes": 0, "shared_dim": 0, "norm_eps": 0, "sn_eps": 0}
+        resolutions = (*SMALL_RESOLUTIONS, *RESOLUTIONS) if self.g_blocks else RESOLUTIONS
+        _require(self.resolution in resolutions, "resolution", self.resolution, ", ".join(map(str, resolutions)))
+        counts = dict.fromkeys(("g_channels", "d_channels", "dim_z", "g_depth", "d_depth"), 1)
+        counts |= {"num_power_iterations": 1, "num_singular_values": 1, "image_channels": 1}
+        small = {"num_classes": 0, "shared_dim": 0, "norm_eps": 0, "output_norm_eps": 0, "sn_eps": 0}
         high = {"image_channels": 4, "num_classes": 10**7, "g_channels": 4096, "d_channels": 4096, "dim_z": 65536}
-        more = {"shared_dim": 65536, "num_power_iterations": 100, "num_singular_values": 16, "norm_eps": 1, "sn_eps": 1}
-        _check_numbers(self, {**counts, **small}, {**high, **more})
+        more = {"shared_dim": 65536, "num_power_iterations": 100, "num_singular_values": 16, "g_depth": 16}
+        ones = {"d_depth": 16, "norm_eps": 1, "output_norm_eps": 1, "sn_eps": 1}
+        _check_numbers(self, {**counts, **small}, {**high, **more, **ones})
         _check_choices(self)
-        num_blocks = self.resolution.bit_length() - 3  # 4 px to resolution, doubling
-        for name, widths, length in (
-            ("g_widths", self.g_widths, num_blocks + 1),
-            ("d_widths", self.d_widths, num_blocks + 1),
-        ):
+        if self.architecture == "biggan":
+            self._check_shallow()
+        else:
+            self._check_deep()
+        for name in ("g_widths", "d_widths"):
+            widths, length = getattr(self, name), self.num_doublings + 1
             allowed = f"none, or {length} numbers from 1 to 65536 at {self.resolution} px"
             ok = not widths or (len(widths) == length and all(1 <= width <= 65536 for width in widths))
             _require(ok, name, widths, allowed)
-        slots = num_blocks + 1
+        self._check_attention()
+
+    @property
+    def num_doublings(self) -> int:
+        """How often G doubles the resolution, from 4 px on."""
+        return self.resolution.bit_length() - 3
+
+    def _check_shallow(self) -> None:
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for name in DEEP_ONLY:
+            if getattr(self, name) != defaults[name]:
+                flag = f"--{name.replace('_', '-')}"
+                raise ConfigError(f"{flag} is for BigGAN-deep; leave it out, or give --architecture biggan-deep.")
+        slots = self.num_doublings + 1
         ok = not self.hierarchical_z or self.dim_z % slots == 0
         _require(ok, "dim_z", self.dim_z, f"a multiple of {slots} at {self.resolution} px with hierarchical z")
-        self._check_attention(num_blocks)
 
-    def _check_attention(self, num_blocks: int) -> None:
+    def _check_deep(self) -> None:
+        _require(self.hierarchical_z, "hierarchical_z", self.hierarchical_z, "true with BigGAN-deep")
+        _require(self.d_hidden == "wide", "d_hidden", self.d_hidden, "wide with BigGAN-deep")
+        for name, step, least, most in (
+            ("g_blocks", "up", self.num_doublings, self.num_doublings),
+            ("d_blocks", "down", 0, self.num_doublings + 2),
+        ):
+            words = getattr(self, name)
+            if not words:
+                continue
+            word = re.compile(f"[1-9][0-9]{{0,4}}({step})?|attention")
+            ok = bool(re.fullmatch("[1-9][0-9]{0,4}", words[0])) and all(map(word.fullmatch, words))
+            steps = sum(word.endswith(step) for word in words)
+            ok = ok and words[1:2] != ("attention",) and len(words) > 1 and least <= steps <= most
+            count = f"{least}" if least == most else f"{least} to {most}"
+            example = f"words such as 64 64 64{step} attention 32, {count} of them with {step} at {self.resolution} px"
+            _require(ok, name, " ".join(words), example)
+            for other in (name.replace("blocks", "widths"), name.replace("blocks", "attention")):
+                if getattr(self, other):
+                    flags = f"--{name.replace('_', '-')} and --{other.replace('_', '-')}"
+                    raise ConfigError(f"{flags} say the same; give --{other.replace('_', '-')} nothing.")
+
+    def _check_attention(self) -> None:
+        g_places = [8 << i for i in range(self.num_doublings)]
+        d_places = [8, 16] if self.resolution == 32 else [place // 2 for place in g_places]
         for name, asked, places in (
-            ("g_attention", self.g_attention, [8 << i for i in range(num_blocks)]),
-            (
-                "d_attention",
-                self.d_attention,
-                [8, 16] if self.resolution == 32 else [4 << i for i in range(num_blocks)],
-            ),
+            ("g_attention", self.g_attention, g_places),
+            ("d_attention", self.d_attention, d_places),
         ):
             ok = set(asked) <= set(places) and len(set(asked)) == len(asked)
             _require(ok, name, asked, f"any of {', '.join(map(str, places))} at {self.resolution} px")
@@ -277,7 +336,7 @@ def _convert(hint: Any, value: object, where: str) -> Any:
         if isinstance(value, str) and value in args:
             return value
         raise ConfigError(f"{where} is {str(value)[:80]!r}; allowed is {', '.join(args)}.")
-    if origin is tuple and isinstance(value, list) and len(value) <= 64:
+    if origin is tuple and isinstance(value, list) and len(value) <= 128:
         return tuple(_convert(args[0], item, where) for item in value)
     if hint is float and type(value) in (int, float):
         return _finite(value, where)

@@ -24,6 +24,7 @@ from biggan.config import FREE_ON_RESUME, Config, from_json, to_json
 from biggan.data.packed import Packed
 from biggan.errors import ConfigError, Diverged, Interrupted, ModelError
 from biggan.models.bundle import Bundle, load_bundle, save_bundle
+from biggan.models.spectral import settle
 from biggan.models.statistics import standing_statistics
 from biggan.sampling.pipeline import Pipeline
 from biggan.training import state
@@ -228,6 +229,7 @@ class Sitting:
         if self.drawn is None or self.drawn[0] != self.run.images:
             G = deepcopy(self.run.G_ema)
             G.compute_dtype = None
+            settle(G)
             statistics = standing_statistics(G, full=self.run.done)
             G.use_statistics(statistics.row())
             bundle = Bundle(G, self.run.D, self.packed.class_names, statistics, self.summary())

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from biggan.config import Model
 from biggan.errors import ConfigError
-from biggan.models.biggan import Discriminator, Generator
-from biggan.models.build import skeleton
+from biggan.models.build import discriminator, generator, skeleton
+from biggan.models.network import Generator
 
 FUSED = pytest.mark.parametrize("fused", [True, False], ids=["fused", "plain"])
 MODE = pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
@@ -29,11 +29,12 @@ def buffers(network: nn.Module) -> dict[str, Tensor]:
 @MODE
 @pytest.mark.parametrize("name", GOLDEN_MODELS)
 def test_generator_is_the_reference_s(name, training, fused):
-    G = Generator(replace(GOLDEN_MODELS[name], fused_resampling=fused)).train(training)
+    G = generator(replace(GOLDEN_MODELS[name], fused_resampling=fused)).train(training)
     G.load_state_dict(golden(f"{name}/G_init"))
     before, forward = buffers(G), golden(f"{name}/forward")
     x = G(forward["z"], G.embed(forward["y"]))
-    torch.testing.assert_close(x, forward["G_train_out" if training else "G_eval_out"], atol=1e-5, rtol=0)
+    atol = 2e-5 if name == "biggandeep64_attn32" else 1e-5  # the deep record's own rounding is 1.1e-5, by float64
+    torch.testing.assert_close(x, forward["G_train_out" if training else "G_eval_out"], atol=atol, rtol=0)
     after = part(forward, "G_buf_after_train_fwd") if training else before
     assert buffers(G).keys() == after.keys()
     assert_all_close(buffers(G), after, atol=1e-5 * training, rtol=1e-5 * training)
@@ -43,7 +44,7 @@ def test_generator_is_the_reference_s(name, training, fused):
 @MODE
 @pytest.mark.parametrize("name", GOLDEN_MODELS)
 def test_discriminator_is_the_reference_s(name, training, fused):
-    D = Discriminator(replace(GOLDEN_MODELS[name], fused_resampling=fused)).train(training)
+    D = discriminator(replace(GOLDEN_MODELS[name], fused_resampling=fused)).train(training)
     D.load_state_dict(golden(f"{name}/D_init"))
     before, forward = buffers(D), golden(f"{name}/forward")
     logits = D(forward["x"], forward["y_real"])
@@ -163,7 +164,7 @@ def d_inputs(model: Model) -> tuple[Tensor, Tensor | None]:
 @pytest.mark.parametrize("name", MODELS)
 def test_generator_is_the_oracle_s(name, training, fused):
     model = replace(MODELS[name], power_iteration="per_forward")
-    G = make(Generator, model, fused, training)
+    G = make(generator, model, fused, training)
     z, c = g_inputs(G)
     oracle, before = Network(G.state_dict(), model, training), buffers(G)
     expected = oracle.generate(z, c)
@@ -178,7 +179,7 @@ def test_generator_is_the_oracle_s(name, training, fused):
 @pytest.mark.parametrize("name", MODELS)
 def test_discriminator_is_the_oracle_s(name, training, fused):
     model = replace(MODELS[name], power_iteration="per_forward")
-    D = make(Discriminator, model, fused, training)
+    D = make(discriminator, model, fused, training)
     x, y = d_inputs(model)
     oracle, before = Network(D.state_dict(), model, training), buffers(D)
     expected = oracle.discriminate(x, y)
@@ -196,7 +197,7 @@ def leaves(network: nn.Module) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", SMALL)
 def test_gradients_are_the_oracle_s(name, fused):
     model = MODELS[name]
-    G, D = make(Generator, model, fused, True), make(Discriminator, model, fused, True)
+    G, D = make(generator, model, fused, True), make(discriminator, model, fused, True)
     z, c = g_inputs(G)
     g_leaves, d_leaves = leaves(G), leaves(D)
     x = Network(G.state_dict() | g_leaves, model, True).generate(z, c)
@@ -216,7 +217,7 @@ def test_gradients_are_the_oracle_s(name, fused):
 @MODE
 def test_per_step_no_forward_moves_a_spectral_vector(training):
     model = replace(BIGGAN32, power_iteration="per_step")
-    G, D = make(Generator, model, True, training), make(Discriminator, model, True, training)
+    G, D = make(generator, model, True, training), make(discriminator, model, True, training)
     before = [spectral_buffers(network) for network in (G, D)]
     z, c = g_inputs(G)
     first, second = (D(G(z, c), torch.arange(3)) for _ in range(2))
@@ -234,13 +235,13 @@ def spectral_buffers(network: nn.Module) -> dict[str, Tensor]:
 
 
 def test_embedding_reads_rows_of_the_shared_table():
-    G = Generator(TINY)
+    G = generator(TINY)
     y = torch.tensor([4, 0, 4])
     assert torch.equal(G.embed(y), G.shared.weight[y])
 
 
 def test_embedding_without_a_shared_table_is_one_hot_and_mixes():
-    G = Generator(MODELS["tables"]).double().eval()
+    G = generator(MODELS["tables"]).double().eval()
     c = G.embed(torch.tensor([2, 4]))
     assert torch.equal(c, torch.eye(5).double()[[2, 4]])
     z = torch.randn(1, G.dim_z).double()
@@ -249,7 +250,7 @@ def test_embedding_without_a_shared_table_is_one_hot_and_mixes():
 
 
 def test_unconditional_embedding_is_empty():
-    G = Generator(MODELS["unconditional"])
+    G = generator(MODELS["unconditional"])
     assert G.embed(torch.zeros(3, dtype=torch.long)).shape == (3, 0)
 
 
@@ -260,25 +261,25 @@ def test_unconditional_embedding_is_empty():
 def test_attention_on_fewer_than_8_channels_is_refused(field):
     model = replace(TINY, g_widths=(8, 8, 7, 8), d_widths=(7, 8, 8, 8), **{field: (16,)})
     with pytest.raises(ConfigError, match="8 channels"):
-        (Generator if field == "g_attention" else Discriminator)(model)
+        (generator if field == "g_attention" else discriminator)(model)
 
 
 def test_images_are_within_minus_one_and_one():
-    G = Generator(TINY).train()
+    G = generator(TINY).train()
     x = G(torch.full((4, 12), 50.0), G.embed(torch.arange(4)))
     assert x.abs().max() <= 1
     assert x.isfinite().all()
 
 
 def test_each_image_in_evaluation_depends_on_its_own_inputs_only():
-    G = make(Generator, TINY, True, False)
+    G = make(generator, TINY, True, False)
     z, c = g_inputs(G)
     alone = torch.cat([G(z[i : i + 1], c[i : i + 1]) for i in range(3)])
     torch.testing.assert_close(G(z, c), alone, atol=1e-12, rtol=0)
 
 
 def test_statistics_put_in_are_the_ones_used():
-    G = make(Generator, TINY, True, False)
+    G = make(generator, TINY, True, False)
     names = [name for name in G.state_dict() if "stored" in name]
     row = {name: torch.rand_like(G.state_dict()[name]) + 0.5 for name in names}
     z, c = g_inputs(G)
@@ -288,10 +289,10 @@ def test_statistics_put_in_are_the_ones_used():
 
 
 def test_logits_are_a_linear_function_of_the_sum_over_pixels_plus_the_projection():
-    D = make(Discriminator, TINY, True, False)
+    D = make(discriminator, TINY, True, False)
     x, y = torch.rand(5, 3, 32, 32).double() * 2 - 1, torch.arange(5)
     each = torch.stack([D(x, torch.full_like(y, k)) for k in range(5)])  # (class, image, 1)
-    free = Discriminator(replace(TINY, num_classes=0)).double().eval()
+    free = discriminator(replace(TINY, num_classes=0)).double().eval()
     free.load_state_dict({name: t for name, t in D.state_dict().items() if not name.startswith("embed")})
     projections = (each - free(x)).squeeze(2)
     assert projections.shape == (5, 5)
@@ -305,7 +306,7 @@ def test_logits_are_a_linear_function_of_the_sum_over_pixels_plus_the_projection
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
 def test_bfloat16_differs_by_its_rounding_and_leaves_state_and_gradients_in_float32(norm):
     model = replace(MODELS["attention everywhere"], norm=norm, power_iteration="per_forward")
-    G, D = Generator(model).train(), Discriminator(model).train()
+    G, D = generator(model).train(), discriminator(model).train()
     stir(G), stir(D)
     z, c = torch.randn(8, 12), G.embed(torch.arange(8) % 5).detach()
     y = torch.arange(8) % 5

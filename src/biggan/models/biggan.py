@@ -1,24 +1,28 @@
 """BigGAN's generator and discriminator (paper, Figure 15 and Tables 4 to 6), 32 to 512 px.
 
-SA-GAN and SN-GAN are configurations of the same two networks. State-dict names are BigGAN-PyTorch's. The generator
-takes embedded classes, `G(z, G.embed(y))`, so that mixing and editing classes needs no special path.
-Not here: BigGAN-deep, whose blocks differ.
+SA-GAN and SN-GAN are configurations of the same two networks. Not here: what they share with BigGAN-deep (`network.py`),
+and BigGAN-deep, whose blocks differ (`biggan_deep.py`).
 """
 
 import itertools
-from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from biggan.config import Model
-from biggan.models.layers import AffineNorm, Attention, ClassTable, ConditionalNorm, Norm, initialise, norms
+from biggan.models import network
+from biggan.models.layers import Attention, initialise
+from biggan.models.network import (
+    BOTTOM,
+    GeneratorStage,
+    conditional_norm,
+    embedded_size,
+    of_each_layer,
+    spectral_settings,
+)
 from biggan.models.resample import down_conv, up_conv
-from biggan.models.spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear, SpectralSettings
-
-BOTTOM = 4  # pixels of G's first map
-OUTPUT_NORM_EPS = 1e-5  # the last batch norm's, whatever `norm_eps` is (as in BigGAN-PyTorch)
+from biggan.models.spectral import SpectralConv2d, SpectralLinear
 
 G_TABLE = {  # channels of the first map, then after each block, which doubles the resolution
     32: (4, 4, 4, 4),
@@ -44,14 +48,6 @@ def g_widths(config: Model) -> tuple[int, ...]:
 def d_widths(config: Model) -> tuple[int, ...]:
     """Channels after each block of D."""
     return config.d_widths or tuple(config.d_channels * multiple for multiple in D_TABLE[config.resolution])
-
-
-def spectral_settings(config: Model, network: str) -> SpectralSettings | None:
-    """How `network` ('generator' or 'discriminator') is spectrally normalised, if it is."""
-    if config.spectral_norm not in ("both", network):
-        return None
-    per_forward = config.power_iteration == "per_forward"
-    return SpectralSettings(config.num_singular_values, config.num_power_iterations, config.sn_eps, per_forward)
 
 
 class GeneratorBlock(nn.Module):
@@ -80,52 +76,18 @@ class GeneratorBlock(nn.Module):
         return y
 
 
-class GeneratorStage(nn.ModuleList):
-    """A block, then attention where its resolution has it; the condition goes to the block."""
-
-    def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        block, *attention = self
-        h: Tensor = block(x, c)
-        for layer in attention:
-            h = layer(h)
-        return h
-
-
-def conditional_norm(channels: int, condition: int, config: Model) -> Norm:
-    """The norm of a G block: conditional on `condition` numbers, plain affine where there are none."""
-    settings = (config.norm, config.norm_eps, config.cross_replica)
-    if condition == 0:
-        return AffineNorm(channels, *settings)
-    if config.shared_dim == 0 and not config.hierarchical_z:
-        return ConditionalNorm(channels, ClassTable(condition, channels), ClassTable(condition, channels), *settings)
-    norm = spectral_settings(config, "generator")
-    gain, bias = (SpectralLinear(condition, channels, bias=False, norm=norm) for _ in range(2))
-    return ConditionalNorm(channels, gain, bias, *settings)
-
-
-class Generator(nn.Module):
-    """BigGAN's generator: z (N, dim_z), c (N, condition) -> x (N, channels, R, R) in [-1, 1].
-
-    Attributes:
-        config: What it was made from.
-        dim_z: Latent dimensions.
-        num_classes: Classes, 0 when unconditional.
-        compute_dtype: Precision of convolutions; None for the parameters' own.
+class Generator(network.Generator):
+    """BigGAN's generator; see `network.Generator`.
 
     Raises:
         ConfigError: Attention where there are fewer than 8 channels.
     """
 
     def __init__(self, config: Model) -> None:
-        super().__init__()
-        self.config, self.dim_z, self.num_classes = config, config.dim_z, config.num_classes
-        self.compute_dtype: torch.dtype | None = None
+        super().__init__(config)
         widths, norm = g_widths(config), spectral_settings(config, "generator")
-        embedded = (config.shared_dim or config.num_classes) if config.num_classes else 0
         self.chunk = config.dim_z // len(widths) if config.hierarchical_z else config.dim_z
-        condition = embedded + (self.chunk if config.hierarchical_z else 0)
-        if config.num_classes and config.shared_dim:
-            self.shared = nn.Embedding(config.num_classes, config.shared_dim)
+        condition = embedded_size(config) + (self.chunk if config.hierarchical_z else 0)
         self.linear = SpectralLinear(self.chunk, widths[0] * BOTTOM**2, norm=norm)
         self.blocks = nn.ModuleList()
         for i, (channels, out_channels) in enumerate(itertools.pairwise(widths)):
@@ -133,38 +95,15 @@ class Generator(nn.Module):
             if BOTTOM * 2 ** (i + 1) in config.g_attention:
                 stage.append(Attention(out_channels, norm))
             self.blocks.append(GeneratorStage(stage))
-        self.output_layer = nn.Sequential(
-            AffineNorm(widths[-1], "batch", OUTPUT_NORM_EPS, config.cross_replica),
-            nn.ReLU(inplace=True),
-            SpectralConv2d(widths[-1], config.image_channels, 3, norm=norm),
-        )
+        self.output_layer = self.output_end(widths[-1])
         initialise(self, config.init)
 
-    def embed(self, y: Tensor) -> Tensor:
-        """Class labels y (N,) int64 as conditions c (N, condition).
-
-        The shared embedding's rows; one-hot vectors where every layer has its own table; (N, 0) when unconditional.
-        """
-        if self.num_classes == 0:
-            return self.linear.weight.new_zeros(len(y), 0)
-        if self.config.shared_dim == 0:
-            return F.one_hot(y, self.num_classes).to(self.linear.weight.dtype)
-        embedded: Tensor = self.shared(y)
-        return embedded
-
-    def forward(self, z: Tensor, c: Tensor) -> Tensor:
-        chunks = torch.split(z, self.chunk, 1)
-        h = self.linear(chunks[0]).view(len(z), -1, BOTTOM, BOTTOM)
-        h = h.to(dtype=self.compute_dtype or h.dtype, memory_format=torch.channels_last)
-        for i, stage in enumerate(self.blocks):
-            h = stage(h, torch.cat([c, chunks[i + 1]], 1) if self.config.hierarchical_z else c)
-        return torch.tanh(self.output_layer(h).to(z.dtype))
-
-    def use_statistics(self, row: Mapping[str, Tensor]) -> None:
-        """Puts a row of statistics (name of a buffer -> (C,)) into the running means and variances."""
-        for name, _ in norms(self):
-            for part in ("stored_mean", "stored_var"):
-                self.get_buffer(f"{name}.{part}").copy_(row[f"{name}.{part}"])
+    def conditions(self, z: Tensor, c: Tensor) -> list[Tensor]:
+        zs, cs = (of_each_layer(x, self.num_layers) for x in (z, c))
+        if not self.config.hierarchical_z:
+            return [zs[0], *cs[1:]]
+        chunks = [z[:, i * self.chunk : (i + 1) * self.chunk] for i, z in enumerate(zs)]
+        return [chunks[0], *(torch.cat(pair, 1) for pair in zip(cs[1:], chunks[1:], strict=True))]
 
 
 class DiscriminatorBlock(nn.Module):
@@ -205,16 +144,15 @@ def d_hidden(config: Model, channels: int, out_channels: int, first: bool) -> in
     return channels
 
 
-class Discriminator(nn.Module):
-    """Projection discriminator (Miyato & Koyama 2018): x (N, channels, R, R) in [-1, 1], y (N,) -> logits (N, 1).
+class Discriminator(network.Discriminator):
+    """BigGAN's discriminator; see `network.Discriminator`.
 
-    Attributes and errors as `Generator`; an unconditional one takes no y.
+    Raises:
+        ConfigError: Attention where there are fewer than 8 channels.
     """
 
     def __init__(self, config: Model) -> None:
-        super().__init__()
-        self.config, self.num_classes = config, config.num_classes
-        self.compute_dtype: torch.dtype | None = None
+        super().__init__(config)
         widths, norm = (config.image_channels, *d_widths(config)), spectral_settings(config, "discriminator")
         num_down = len(widths) - 2 if config.resolution > 32 else 2
         self.blocks = nn.ModuleList()
@@ -226,15 +164,10 @@ class Discriminator(nn.Module):
             if resolution in config.d_attention:
                 stage.append(Attention(out_channels, norm))
             self.blocks.append(nn.Sequential(*stage))
-        self.linear = SpectralLinear(widths[-1], 1, norm=norm)
-        if config.num_classes:
-            self.embed = SpectralEmbedding(config.num_classes, widths[-1], norm=norm)
+        self.make_head(widths[-1])
         initialise(self, config.init)
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        h = x.to(dtype=self.compute_dtype or x.dtype, memory_format=torch.channels_last)
+    def features(self, x: Tensor) -> Tensor:
         for block in self.blocks:
-            h = block(h)
-        h = F.relu(h).sum((2, 3), dtype=x.dtype)  # (N, C)
-        logits: Tensor = self.linear(h)
-        return logits if y is None else logits + (self.embed(y) * h).sum(1, keepdim=True)
+            x = block(x)
+        return x

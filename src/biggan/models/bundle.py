@@ -20,10 +20,10 @@ from PIL import Image
 from biggan import atomic
 from biggan.config import Model, from_json, to_json
 from biggan.errors import ConfigError, ModelError
-from biggan.models.biggan import Discriminator, Generator
-from biggan.models.build import skeleton
+from biggan.models.build import discriminator, generator, without_memory
 from biggan.models.card import model_card
 from biggan.models.layers import norms
+from biggan.models.network import Discriminator, Generator
 from biggan.models.sealed import Shapes, seal, shapes_of, unseal
 from biggan.models.statistics import Statistics
 
@@ -123,21 +123,25 @@ def load_bundle(folder: Path) -> Bundle:
         ModelError: No model is there, or a file is missing, damaged, of another model or of a newer format.
     """
     config, names, training = _read_config(folder)
+    D: Discriminator | None = None
     try:
-        G, D = skeleton(config)
+        with without_memory():
+            G = generator(config)
+            if (folder / DISCRIMINATOR).exists():
+                D = discriminator(config)
     except ConfigError as error:
         raise ModelError(f"{folder / CONFIG}: {error}") from error
     state = G.state_dict()
     tensors, sha256 = unseal(folder / MODEL, lambda found: shapes_of(state) | _table_shapes(G, found))
     tables = {name.removeprefix(STATISTICS): tensors.pop(name) for name in tensors.keys() - state.keys()}
     G.load_state_dict(tensors, assign=True)
-    with_d = (folder / DISCRIMINATOR).exists()
-    if with_d:
+    if D is not None:
         shapes = shapes_of(D.state_dict())
         D.load_state_dict(unseal(folder / DISCRIMINATOR, lambda found: shapes)[0], assign=True)
+        D.eval()
     statistics = Statistics.from_tensors(tables)
     _check_grids(folder, statistics)
-    return Bundle(G.eval(), D.eval() if with_d else None, names, statistics, training, sha256, folder)
+    return Bundle(G.eval(), D, names, statistics, training, sha256, folder)
 
 
 def _table_shapes(G: Generator, found: Shapes) -> Shapes:

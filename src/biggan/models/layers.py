@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from biggan import distributed
 from biggan.errors import ConfigError
-from biggan.models.spectral import SpectralConv2d, SpectralSettings
+from biggan.models.spectral import SpectralConv2d, SpectralSettings, settle
 
 Kind = Literal["batch", "instance", "none"]
 
@@ -154,3 +154,4 @@ def initialise(network: nn.Module, kind: Literal["ortho", "N02", "xavier"]) -> N
                 nn.init.normal_(module.weight, 0, 0.02)
             else:
                 nn.init.xavier_uniform_(module.weight)
+    settle(network)

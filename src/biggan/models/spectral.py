@@ -7,8 +7,9 @@ through u' and v. Every forward, in evaluation too, makes that iteration; whethe
 * per forward: each training-mode forward writes (the reference);
 * per step: only `advance` writes, once an optimizer step, so that splitting a batch changes nothing.
 
-With several singular values the k-th u and v are made orthogonal to the earlier ones; only σ₀ normalises. Not here:
-torch's parametrization, which keeps v, iterates on access and has other state names.
+A layer that keeps v too (`sn_vectors: uv`, as torch and the published deep generators do) takes σ = v Wᵀ uᵀ of the stored
+pair wherever it does not write. With several singular values the k-th u and v are made orthogonal to the earlier ones;
+only σ₀ normalises. Not here: torch's parametrization, which iterates on access and has other state names.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+SETTLING = 15  # iterations with which a kept pair settles on new weights, as in torch's parametrization
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class SpectralSettings:
     num_iterations: int = 1
     eps: float = 1e-6
     per_forward: bool = False
+    keep_v: bool = False
 
 
 def _unit(x: Tensor, earlier: list[Tensor], eps: float) -> Tensor:
@@ -66,6 +70,8 @@ class _Spectral(nn.Module):
         for i in range(norm.num_values if norm else 0):
             self.register_buffer(f"u{i}", torch.randn(1, self.weight.shape[0]))
             self.register_buffer(f"sv{i}", torch.ones(1))
+        if norm and norm.keep_v:
+            self.register_buffer("v0", torch.randn(1, self.weight[0].numel()))
 
     def _us(self, norm: SpectralSettings) -> list[Tensor]:
         return [self.get_buffer(f"u{i}") for i in range(norm.num_values)]
@@ -78,7 +84,15 @@ class _Spectral(nn.Module):
             for i, (u, v) in enumerate(zip(us, vs, strict=True)):
                 self.get_buffer(f"u{i}").copy_(u)
                 self.get_buffer(f"sv{i}").copy_((v @ matrix.mT @ u.mT).reshape(1))
+            if norm.keep_v:
+                self.get_buffer("v0").copy_(vs[0])
         return us[0], vs[0]
+
+    def settle(self) -> None:
+        """Brings a kept pair near the weight's singular vectors, since evaluation takes it as it is."""
+        if self.norm and self.norm.keep_v and not self.weight.is_meta:
+            for _ in range(SETTLING):
+                self._write(self.norm)
 
     def advance(self) -> None:
         """Writes one round of power iterations, unless every forward does so already."""
@@ -91,6 +105,8 @@ class _Spectral(nn.Module):
             return self.weight
         if self.training and self.norm.per_forward:
             u, v = self._write(self.norm)
+        elif self.norm.keep_v:
+            u, v = self.get_buffer("u0"), self.get_buffer("v0")
         else:
             us, vs = power_iteration(self.weight.flatten(1), self._us(self.norm)[:1], self.norm.eps)
             u, v = us[0], vs[0]
@@ -100,18 +116,27 @@ class _Spectral(nn.Module):
 class SpectralConv2d(_Spectral, nn.Conv2d):
     """2-D convolution with weight W / σ; state: weight, bias, u0, sv0.
 
-    x: (N, in, H, W) -> (N, out, H', W'), in x's precision.
+    x: (N, in, H, W) -> (N, out, H', W'), in x's precision. Of `used` filters, if not all, only the first are computed.
     """
 
     def __init__(
-        self, channels: int, out_channels: int, kernel_size: int, *, bias: bool = True, norm: SpectralSettings | None
+        self,
+        channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        bias: bool = True,
+        norm: SpectralSettings | None,
+        used: int | None = None,
     ) -> None:
         nn.Conv2d.__init__(self, channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias)
         self._prepare(norm)
+        self.used = used
 
     def weight_and_bias(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """The normalised weight and the bias, for computing in `dtype`."""
-        return self.normalised_weight().to(dtype), None if self.bias is None else self.bias.to(dtype)
+        bias = None if self.bias is None else self.bias[: self.used].to(dtype)
+        return self.normalised_weight()[: self.used].to(dtype), bias
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.weight_and_bias(x.dtype)
@@ -146,3 +171,10 @@ def advance(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, _Spectral):
             module.advance()
+
+
+def settle(network: nn.Module) -> None:
+    """Power iterations on every layer of `network` that keeps v; after its weights were set otherwise than by steps."""
+    for module in network.modules():
+        if isinstance(module, _Spectral):
+            module.settle()

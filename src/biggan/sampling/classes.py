@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from biggan.errors import ConfigError, nearest
-from biggan.models.biggan import Generator
+from biggan.models.network import Generator
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from biggan import __version__, latents
 from biggan.config import Model
 from biggan.errors import ConfigError, ModelError
-from biggan.models.biggan import Discriminator, Generator
+from biggan.models.network import Discriminator, Generator
 from biggan.models.build import count_parameters
 from biggan.models.bundle import Bundle
 from biggan.sampling import grids

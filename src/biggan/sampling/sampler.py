@@ -14,7 +14,7 @@ from torch import Tensor
 from biggan import latents
 from biggan.config import Model
 from biggan.errors import ConfigError
-from biggan.models.biggan import Generator
+from biggan.models.network import Generator
 from biggan.models.statistics import Statistics
 from biggan.sampling.classes import ClassMix, embed
 from biggan.sampling.recipe import Precision

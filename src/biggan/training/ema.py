@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor
 
-from biggan.models.biggan import Generator
+from biggan.models.network import Generator
 
 
 def ema_decay(iteration: int, decay: float, start: int, warmup: bool) -> float:
