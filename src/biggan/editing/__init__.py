@@ -1,0 +1,1 @@
+"""A trained generator as an instrument: pictures from text."""

@@ -1,0 +1,1 @@
+"""Images → numbers: feature networks, each with its name, hash and preprocessing."""
