@@ -28,7 +28,6 @@ D_TABLE = {
     512: (1, 1, 2, 4, 8, 8, 16, 16),
 }
 D_DOWNSAMPLES = {32: 2, 64: 4, 128: 5, 256: 6, 512: 7}
-OUTPUT_EPS = 1e-5
 
 
 def g_widths(model: Model) -> tuple[int, ...]:
@@ -82,6 +81,8 @@ class Network:
 
     def weight(self, name: str) -> Tensor:
         w = self.state[f"{name}.weight"]
+        if f"{name}.v0" in self.state:
+            return self.weight_of_kept_pair(name, w)
         us = [self.state[f"{name}.u{i}"] for i in range(16) if f"{name}.u{i}" in self.state]
         if not us:
             return w
@@ -92,6 +93,16 @@ class Network:
             for i, (u, sigma) in enumerate(zip(us, sigmas, strict=True)):
                 self.written |= {f"{name}.u{i}": u, f"{name}.sv{i}": sigma.detach()}
         return w / sigmas[0]
+
+    def weight_of_kept_pair(self, name: str, w: Tensor) -> Tensor:
+        """W / (u W v) of the stored u and v, moved by one iteration first where a training forward does."""
+        matrix, u, v = w.flatten(1), self.state[f"{name}.u0"], self.state[f"{name}.v0"]
+        if self.training and self.model.power_iteration == "per_forward":
+            v = _unit((matrix.detach().t() @ u.t()).t(), self.model.sn_eps)
+            u = _unit((matrix.detach() @ v.t()).t(), self.model.sn_eps)
+            sigma = (u @ matrix.detach() @ v.t()).reshape(1)
+            self.written |= {f"{name}.u0": u, f"{name}.v0": v, f"{name}.sv0": sigma}
+        return w / (u @ matrix @ v.t()).squeeze()
 
     def bias(self, name: str) -> Tensor | None:
         return self.state.get(f"{name}.bias")
@@ -178,7 +189,7 @@ class Network:
             x = self.g_block(f"blocks.{i}.0", x, condition, widths[i + 1])
             if x.shape[-1] in model.g_attention:
                 x = self.attention(f"blocks.{i}.1", x)
-        x = self._affine("output_layer.0", self.batch_norm("output_layer.0", x, OUTPUT_EPS))
+        x = self._affine("output_layer.0", self.batch_norm("output_layer.0", x, model.output_norm_eps))
         return self.conv("output_layer.2", x.clamp(min=0), model.image_channels).tanh()
 
     def g_block(self, name: str, x: Tensor, c: Tensor, channels: int) -> Tensor:

@@ -28,6 +28,40 @@ def biggan512() -> Config:
     return _at(biggan128(), resolution=512, dim_z=160)
 
 
+def biggan_deep128() -> Config:
+    """The paper's BigGAN-deep at 128 px, laid out as its published generator: z before y, a wide last convolution."""
+    model = Model(
+        architecture="biggan-deep",
+        g_channels=128,
+        d_channels=128,
+        dim_z=128,
+        condition="zy",
+        wide_output=True,
+        norm_eps=1e-4,
+        output_norm_eps=1e-4,
+        sn_eps=1e-4,
+        sn_vectors="uv",
+    )
+    return replace(biggan128(), model=model)
+
+
+def biggan_deep256() -> Config:
+    """The paper's BigGAN-deep at 256 px: both learning rates 2.5e-5."""
+    base = _at(biggan_deep128(), resolution=256)
+    return replace(base, optim=replace(base.optim, lr_g=2.5e-5, lr_d=2.5e-5))
+
+
+def biggan_deep512() -> Config:
+    """The paper's BigGAN-deep at 512 px."""
+    return _at(biggan_deep256(), resolution=512)
+
+
+def brock_deep() -> Config:
+    """BigGAN-PyTorch `launch_BigGAN_deep.sh`: batch 2048 in 8 accumulations, one D step."""
+    deep = {"architecture": "biggan-deep", "g_channels": 128, "d_channels": 128, "dim_z": 128}
+    return _at(brock_bs256x8(), **deep)
+
+
 def brock_bs256x8() -> Config:
     """BigGAN-PyTorch `launch_BigGAN_bs256x8.sh`: batch 2048 in 8 accumulations, one D step."""
     model = Model(power_iteration="per_forward", cross_replica=False, sn_eps=1e-6)
@@ -155,6 +189,24 @@ def cpu_large() -> Config:
     return replace(base, model=model, train=replace(base.train, total_images=1_000_000))
 
 
+def cpu_deep() -> Config:
+    """BigGAN-deep on 32 px images on two cores, in the published generators' layout (`biggan export`)."""
+    base = cpu_small()
+    model = replace(
+        biggan_deep128().model,
+        resolution=32,
+        num_classes=10,
+        g_widths=(),
+        g_blocks=("256", "256up", "128", "128up", "64", "64up", "32", "16"),
+        d_widths=(32, 64, 128, 128),
+        g_attention=(),
+        d_attention=(),
+        dim_z=32,
+        shared_dim=32,
+    )
+    return replace(base, model=model)
+
+
 def tiny() -> Config:
     """A test's size: seconds on one core, and nothing to look at."""
     model = replace(cpu_small().model, g_widths=(8, 8, 8, 8), d_widths=(8, 8, 8, 8), dim_z=16, shared_dim=8)
@@ -172,13 +224,18 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "cpu-small": cpu_small,
     "cpu-medium": cpu_medium,
     "cpu-large": cpu_large,
+    "cpu-deep": cpu_deep,
     "cifar10": cifar10,
     "biggan128": biggan128,
     "biggan256": biggan256,
     "biggan512": biggan512,
+    "biggan-deep128": biggan_deep128,
+    "biggan-deep256": biggan_deep256,
+    "biggan-deep512": biggan_deep512,
     "brock-bs256x8": brock_bs256x8,
     "brock-bs512x4": brock_bs512x4,
     "brock-ch64-bs256x8": brock_ch64_bs256x8,
+    "brock-deep": brock_deep,
     "brock-cifar": brock_cifar,
     "sagan": sagan,
     "sngan": sngan,

@@ -7,6 +7,7 @@ import pytest
 import torch
 from cases import BIGGAN32, GOLDEN, GOLDEN_MODELS, assert_all_close, golden, part
 from oracle import Network
+from oracle_deep import DeepNetwork
 from torch import Tensor, nn
 
 from biggan.config import Model
@@ -71,7 +72,14 @@ CIFAR = Model(
 )
 
 
-@pytest.mark.parametrize(("listing", "model"), [("biggan128_ch96_bs256x8", Model()), ("biggan32_cifar_script", CIFAR)])
+LISTINGS = {
+    "biggan128_ch96_bs256x8": Model(),
+    "biggan32_cifar_script": CIFAR,
+    "biggandeep128_ch128": Model(architecture="biggan-deep", g_channels=128, d_channels=128, dim_z=128),
+}
+
+
+@pytest.mark.parametrize(("listing", "model"), LISTINGS.items())
 def test_state_names_shapes_and_order_are_the_reference_s(listing, model):
     text = (GOLDEN / "listings" / f"{listing}.txt").read_text()
     G, D = skeleton(model)
@@ -126,6 +134,34 @@ MODELS = {
     "one class": replace(TINY, num_classes=1),
     "N02": replace(TINY, init="N02"),
 }
+DEEP = replace(TINY, architecture="biggan-deep", g_channels=4, d_channels=4, dim_z=5)
+PUBLISHED = replace(
+    DEEP, condition="zy", wide_output=True, sn_vectors="uv", norm_eps=1e-2, output_norm_eps=1e-2, sn_eps=1e-2
+)
+DEEP64 = replace(DEEP, resolution=64, g_widths=(16, 12, 12, 8, 4))
+LAYERS = ("64", "32", "32up", "attention", "16", "16up", "8up", "5", "attention")
+MODELS |= {
+    "deep": DEEP,
+    "deep, 64 px, attention": replace(DEEP64, g_attention=(32,), d_attention=(32, 4), d_channels=8),
+    "deep, 128 px": replace(DEEP, resolution=128),
+    "deep, 256 px": replace(DEEP, resolution=256, g_attention=(64,), d_attention=(64,)),
+    "deep, 512 px": replace(DEEP, resolution=512, g_attention=(64,), d_attention=(64,)),
+    "deep, depth 1": replace(DEEP64, g_depth=1, d_depth=1),
+    "deep, depths 3 and 4": replace(DEEP64, g_depth=3, d_depth=4),
+    "deep, attention everywhere": replace(DEEP, g_attention=(8, 16, 32), d_attention=(16, 8)),
+    "deep, as published": PUBLISHED,
+    "deep, as published, unconditional": replace(PUBLISHED, num_classes=0),
+    "deep, one-hot": replace(DEEP, shared_dim=0),
+    "deep, no spectral norm": replace(PUBLISHED, spectral_norm="none"),
+    "deep, listed blocks": replace(
+        DEEP, g_blocks=(*LAYERS[:-1], "4"), d_blocks=("4", "4", "8down", "8", "attention", "16down", "16")
+    ),
+    "deep, listed blocks, 16 px": replace(
+        PUBLISHED, resolution=16, g_blocks=("64", "64up", "attention", "32", "32up"), d_blocks=("8", "8", "8down")
+    ),
+    "kept v": replace(TINY, sn_vectors="uv"),
+    "an epsilon of the last norm": replace(TINY, output_norm_eps=0.3),
+}
 SMALL = [name for name, model in MODELS.items() if model.resolution <= 64]
 
 
@@ -147,6 +183,11 @@ def make(kind: type[nn.Module], model: Model, fused: bool, training: bool) -> nn
     return network
 
 
+def oracle_of(model: Model, state: dict[str, Tensor], training: bool) -> Network:
+    kind = DeepNetwork if model.architecture == "biggan-deep" else Network
+    return kind(state, model, training)
+
+
 def g_inputs(G: Generator) -> tuple[Tensor, Tensor]:
     count = 3 if G.config.resolution < 256 else 2
     y = torch.arange(count) % max(G.num_classes, 1)
@@ -166,7 +207,7 @@ def test_generator_is_the_oracle_s(name, training, fused):
     model = replace(MODELS[name], power_iteration="per_forward")
     G = make(generator, model, fused, training)
     z, c = g_inputs(G)
-    oracle, before = Network(G.state_dict(), model, training), buffers(G)
+    oracle, before = oracle_of(model, G.state_dict(), training), buffers(G)
     expected = oracle.generate(z, c)
     x = G(z, c)
     assert x.shape == (len(z), model.image_channels, model.resolution, model.resolution)
@@ -181,7 +222,7 @@ def test_discriminator_is_the_oracle_s(name, training, fused):
     model = replace(MODELS[name], power_iteration="per_forward")
     D = make(discriminator, model, fused, training)
     x, y = d_inputs(model)
-    oracle, before = Network(D.state_dict(), model, training), buffers(D)
+    oracle, before = oracle_of(model, D.state_dict(), training), buffers(D)
     expected = oracle.discriminate(x, y)
     logits = D(x) if y is None else D(x, y)
     assert logits.shape == (len(x), 1)
@@ -200,9 +241,9 @@ def test_gradients_are_the_oracle_s(name, fused):
     G, D = make(generator, model, fused, True), make(discriminator, model, fused, True)
     z, c = g_inputs(G)
     g_leaves, d_leaves = leaves(G), leaves(D)
-    x = Network(G.state_dict() | g_leaves, model, True).generate(z, c)
+    x = oracle_of(model, G.state_dict() | g_leaves, True).generate(z, c)
     _, y = d_inputs(model)
-    logits = Network(D.state_dict() | d_leaves, model, True).discriminate(x, y)
+    logits = oracle_of(model, D.state_dict() | d_leaves, True).discriminate(x, y)
     both = [tensor for name, tensor in [*g_leaves.items(), *d_leaves.items()] if name != "shared.weight"]
     expected = torch.autograd.grad(logits.square().sum(), both)
     ours = [p for name, p in [*G.named_parameters(), *D.named_parameters()] if name != "shared.weight"]
@@ -245,7 +286,7 @@ def test_embedding_without_a_shared_table_is_one_hot_and_mixes():
     c = G.embed(torch.tensor([2, 4]))
     assert torch.equal(c, torch.eye(5).double()[[2, 4]])
     z = torch.randn(1, G.dim_z).double()
-    mixed = Network(G.state_dict(), G.config).generate(z, c.mean(0, keepdim=True))
+    mixed = oracle_of(G.config, G.state_dict(), False).generate(z, c.mean(0, keepdim=True))
     torch.testing.assert_close(G(z, c.mean(0, keepdim=True)), mixed, atol=1e-9, rtol=0)
 
 
@@ -283,7 +324,7 @@ def test_statistics_put_in_are_the_ones_used():
     names = [name for name in G.state_dict() if "stored" in name]
     row = {name: torch.rand_like(G.state_dict()[name]) + 0.5 for name in names}
     z, c = g_inputs(G)
-    expected = Network(G.state_dict() | row, TINY).generate(z, c)
+    expected = oracle_of(TINY, G.state_dict() | row, False).generate(z, c)
     G.use_statistics(row)
     torch.testing.assert_close(G(z, c), expected, atol=1e-9, rtol=0)
 
@@ -310,8 +351,8 @@ def test_bfloat16_differs_by_its_rounding_and_leaves_state_and_gradients_in_floa
     stir(G), stir(D)
     z, c = torch.randn(8, 12), G.embed(torch.arange(8) % 5).detach()
     y = torch.arange(8) % 5
-    expected = Network(G.state_dict(), model, True).generate(z, c)
-    scores = Network(D.state_dict(), model, True).discriminate(expected, y)
+    expected = oracle_of(model, G.state_dict(), True).generate(z, c)
+    scores = oracle_of(model, D.state_dict(), True).discriminate(expected, y)
     G.compute_dtype = D.compute_dtype = torch.bfloat16
     x = G(z, c)
     logits = D(expected.float(), y)

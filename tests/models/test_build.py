@@ -15,6 +15,7 @@ SAGAN = replace(CH64, shared_dim=0, hierarchical_z=False, dim_z=128)
 CIFAR = replace(SAGAN, resolution=32, num_classes=10, g_attention=(), d_attention=())
 PX64 = replace(CH64, resolution=64, g_attention=(32,), d_attention=(32,))
 PX256 = replace(WIDE, resolution=256, dim_z=140)
+DEEP = replace(WIDE, architecture="biggan-deep", g_channels=128, d_channels=128, dim_z=128)
 
 COUNTS = {
     "CIFAR script": (CIFAR, 4_304_387, 4_207_361),
@@ -38,7 +39,11 @@ COUNTS = {
     "256 px, attention at 128 and 64": (replace(PX256, g_attention=(128,)), 82_097_604, 99_225_890),
     "256 px": (PX256, 82_235_844, 99_225_890),
     "512 px": (replace(WIDE, resolution=512, dim_z=128), 82_296_804, 99_401_282),
+    "deep, 128 px": (DEEP, 50_244_484, 34_590_210),
+    "deep, 256 px": (replace(DEEP, resolution=256), 55_736_708, 38_247_426),
+    "deep, 512 px": (replace(DEEP, resolution=512), 56_019_780, 38_301_122),
 }
+PUBLISHED = {128: 50_388_609, 256: 55_880_833, 512: 56_163_905}
 PRESETS = {
     "brock-bs256x8": "128 px, ch 96",
     "brock-bs512x4": "128 px, ch 96",
@@ -49,6 +54,7 @@ PRESETS = {
     "sngan": "SN-GAN script",
     "brock-cifar": "CIFAR script",
     "cifar10": "32 px, shared and hierarchical",
+    "brock-deep": "deep, 128 px",
 }
 
 
@@ -57,6 +63,12 @@ def test_parameter_counts_are_the_reference_s(name):
     model, g_count, d_count = COUNTS[name]
     G, D = skeleton(model)
     assert (count_parameters(G), count_parameters(D)) == (g_count, d_count)
+
+
+@pytest.mark.parametrize("resolution", PUBLISHED)
+def test_parameter_counts_of_the_published_deep_generators(resolution):
+    model = preset(f"biggan-deep{resolution}").model
+    assert count_parameters(skeleton(model)[0]) == PUBLISHED[resolution]
 
 
 @pytest.mark.parametrize("name", PRESETS)

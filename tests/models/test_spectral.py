@@ -1,6 +1,7 @@
 """Spectral norm: the reference's numbers, and what must hold of any power iteration."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -8,7 +9,14 @@ from cases import assert_all_close, golden, part
 from oracle import power_iteration
 from torch import Tensor, nn
 
-from biggan.models.spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear, SpectralSettings, advance
+from biggan.models.spectral import (
+    SpectralConv2d,
+    SpectralEmbedding,
+    SpectralLinear,
+    SpectralSettings,
+    advance,
+    settle,
+)
 
 STEP = SpectralSettings(eps=1e-12)
 FORWARD = SpectralSettings(eps=1e-12, per_forward=True)
@@ -160,6 +168,43 @@ def test_gradients_pass_through_sigma_and_not_through_its_vectors(kind, norm):
     torch.testing.assert_close(gradient, expected, atol=1e-12, rtol=1e-10)
     # W / σ does not change with W's length, so neither does any function of it.
     torch.testing.assert_close((gradient * layer.weight).sum(), torch.tensor(0.0).double(), atol=1e-12, rtol=0)
+
+
+def kept(per_forward: bool) -> SpectralConv2d:
+    torch.manual_seed(0)
+    return SpectralConv2d(3, 6, 3, norm=SpectralSettings(eps=1e-4, per_forward=per_forward, keep_v=True)).double()
+
+
+def test_a_kept_pair_is_torch_s_spectral_norm_in_training_and_evaluation():
+    ours = kept(per_forward=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        theirs = torch.nn.utils.spectral_norm(torch.nn.Conv2d(3, 6, 3, padding=1).double(), eps=1e-4)
+    state = {"weight_orig": ours.weight, "bias": ours.bias, "weight_u": ours.u0[0], "weight_v": ours.v0[0]}
+    theirs.load_state_dict({name: tensor.detach().clone() for name, tensor in state.items()})
+    x = torch.randn(2, 3, 5, 5).double()
+    for training in (False, True, True, False):
+        torch.testing.assert_close(ours.train(training)(x), theirs.train(training)(x), atol=1e-12, rtol=0)
+        torch.testing.assert_close(ours.u0[0], theirs.weight_u, atol=1e-12, rtol=0)
+        torch.testing.assert_close(ours.v0[0], theirs.weight_v, atol=1e-12, rtol=0)
+
+
+def test_settling_makes_the_kept_pair_the_singular_one_and_touches_no_other_layer():
+    both = torch.nn.ModuleList([kept(per_forward=False), SpectralConv2d(3, 6, 3, norm=SpectralSettings()).double()])
+    before = both[1].u0.clone()
+    settle(both)
+    settle(both)
+    largest = torch.linalg.svdvals(both[0].normalised_weight().flatten(1))[0]
+    torch.testing.assert_close(largest, torch.ones_like(largest), atol=1e-2, rtol=0)
+    assert torch.equal(both[1].u0, before)
+
+
+def test_filters_that_are_not_used_are_not_computed_and_count_in_sigma():
+    few = SpectralConv2d(3, 6, 3, norm=SpectralSettings(), used=2)
+    full = SpectralConv2d(3, 6, 3, norm=SpectralSettings())
+    full.load_state_dict(few.state_dict())
+    x = torch.randn(2, 3, 5, 5)
+    torch.testing.assert_close(few.eval()(x), full.eval()(x)[:, :2])
 
 
 @pytest.mark.parametrize("kind", KINDS)

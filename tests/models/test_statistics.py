@@ -149,6 +149,34 @@ def test_a_table_is_linear_between_its_rows(place, value):
     torch.testing.assert_close(row["a.stored_mean"], torch.tensor([value]))
 
 
+def even_table(rows: int = 51) -> Table:
+    """A table whose row i holds i."""
+    return Table(torch.linspace(0, 1, rows), {"a.stored_mean": torch.arange(float(rows))[:, None]})
+
+
+def test_a_place_near_a_row_is_that_very_row():
+    for row in range(51):
+        assert float(even_table().at(round(0.02 * row, 2), "--truncation")["a.stored_mean"]) == row
+
+
+PUBLISHED_MISTAKES = {0.14: 8, 0.28: 15, 0.56: 29, 0.58: 28, 0.94: 46}
+
+
+def test_the_reversed_rule_swaps_the_neighbours_weights_and_misses_five_rows():
+    table = even_table()
+    for row in range(51):
+        place = round(0.02 * row, 2)
+        found = float(table.at(place, "--truncation", "reversed")["a.stored_mean"])
+        assert found == pytest.approx(PUBLISHED_MISTAKES.get(place, row), abs=1e-5)
+    assert float(table.at(0.435, "--truncation", "reversed")["a.stored_mean"]) == pytest.approx(21.25, abs=1e-5)
+    assert float(table.at(0.435, "--truncation")["a.stored_mean"]) == pytest.approx(21.75, abs=1e-5)
+
+
+def test_the_reversed_rule_needs_even_steps():
+    with pytest.raises(ConfigError, match="even steps from 0 to 1"):
+        Table(torch.tensor([0.0, 0.4, 1.0]), {}).at(0.2, "--truncation", "reversed")
+
+
 @pytest.mark.parametrize("place", [-0.01, 1.01, math.nan])
 def test_a_table_refuses_what_lies_outside(place):
     with pytest.raises(ConfigError, match="--threshold"):

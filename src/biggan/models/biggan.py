@@ -1,7 +1,7 @@
 """BigGAN's generator and discriminator (paper, Figure 15 and Tables 4 to 6), 32 to 512 px.
 
-SA-GAN and SN-GAN are configurations of the same two networks. Not here: what they share with BigGAN-deep (`network.py`),
-and BigGAN-deep, whose blocks differ (`biggan_deep.py`).
+SA-GAN and SN-GAN are configurations of the same two networks. Not here: what they share with BigGAN-deep
+(`network.py`), and BigGAN-deep, whose blocks differ (`biggan_deep.py`).
 """
 
 import itertools

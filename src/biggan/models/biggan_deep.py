@@ -78,7 +78,7 @@ def g_layout(config: Model) -> list[Block]:
 
 
 def d_layout(config: Model) -> list[list[Block]]:
-    """D's stages in order, each a list of blocks, by `d_blocks` (a stage begins where the resolution halves) or the table.
+    """D's stages in order, each a list of blocks, by `d_blocks` (a stage begins with each halving) or the table.
 
     Raises:
         ConfigError: A block loses channels, or no table has this resolution.
@@ -121,10 +121,8 @@ def _require_fitting(blocks: Sequence[Block], network: str, shrinking: bool) -> 
         larger, smaller = (channels, out_channels) if shrinking else (out_channels, channels)
         if larger < smaller:
             change, flag = ("fall or stay", "--g-widths") if shrinking else ("rise or stay", "--d-widths")
-            raise ConfigError(
-                f"{network} of BigGAN-deep would go from {channels} to {out_channels} channels, and they must {change}; "
-                f"change {flag}."
-            )
+            course = f"from {channels} to {out_channels} channels"
+            raise ConfigError(f"{network} of BigGAN-deep would go {course}, and they must {change}; change {flag}.")
         if (channels if shrinking else out_channels) < BOTTLENECK:
             raise ConfigError(f"{network} of BigGAN-deep needs {BOTTLENECK} channels or more in every block; widen it.")
 

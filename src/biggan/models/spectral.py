@@ -7,9 +7,9 @@ through u' and v. Every forward, in evaluation too, makes that iteration; whethe
 * per forward: each training-mode forward writes (the reference);
 * per step: only `advance` writes, once an optimizer step, so that splitting a batch changes nothing.
 
-A layer that keeps v too (`sn_vectors: uv`, as torch and the published deep generators do) takes σ = v Wᵀ uᵀ of the stored
-pair wherever it does not write. With several singular values the k-th u and v are made orthogonal to the earlier ones;
-only σ₀ normalises. Not here: torch's parametrization, which iterates on access and has other state names.
+A layer that keeps v too (`sn_vectors: uv`, as torch and the published deep generators do) takes σ = v Wᵀ uᵀ of the
+stored pair wherever it does not write. With several singular values the k-th u and v are made orthogonal to the
+earlier ones; only σ₀ normalises. Not here: torch's parametrization, which has other state names.
 """
 
 from dataclasses import dataclass

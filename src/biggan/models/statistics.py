@@ -28,7 +28,7 @@ MOST_AT_ONCE = 64  # latents in a batch up to 128 px; fewer above, as an image's
 ON_GRID = 1e-6  # how near a place must be to a row to be that row
 
 Rule = Literal["linear", "reversed"]
-"""How a table is read between its rows: linearly, or by the reversed weights of the package pytorch-pretrained-biggan."""
+"""How a table is read between its rows: linearly, or by pytorch-pretrained-biggan's reversed weights."""
 
 Row = Mapping[str, Tensor]
 """Name of a running mean or variance in G's state dict -> (C,)."""

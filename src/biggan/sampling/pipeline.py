@@ -16,9 +16,9 @@ from torch import Tensor
 from biggan import __version__, latents
 from biggan.config import Model
 from biggan.errors import ConfigError, ModelError
-from biggan.models.network import Discriminator, Generator
 from biggan.models.build import count_parameters
 from biggan.models.bundle import Bundle
+from biggan.models.network import Discriminator, Generator
 from biggan.sampling import grids
 from biggan.sampling.classes import ClassLike, ClassMix, embed, parse_classes
 from biggan.sampling.drawn import Drawn, Interpolation, Pictures, file_stem

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from biggan.config import Optim
-from biggan.models.network import Discriminator, Generator
 from biggan.models.layers import norms
+from biggan.models.network import Discriminator, Generator
 from biggan.models.spectral import advance
 from biggan.training.losses import d_loss, g_loss
 from biggan.training.regularizers import add_orthogonal_gradient
