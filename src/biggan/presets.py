@@ -3,6 +3,7 @@
 Lengths are in images shown to D: iterations x D steps x batch size.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -240,6 +241,34 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "sagan": sagan,
     "sngan": sngan,
 }
+
+
+def as_flags(config: Config) -> list[str]:
+    """The words of `biggan train` that ask for a config: the nearest preset, and a flag for what differs from it."""
+
+    def differing(base: Config) -> list[str]:
+        flags: list[str] = []
+        for part in dataclasses.fields(Config):
+            ours, theirs = getattr(config, part.name), getattr(base, part.name)
+            for field in dataclasses.fields(ours):
+                value = getattr(ours, field.name)
+                if value != getattr(theirs, field.name) and field.name not in FROM_DATA:
+                    flags += _flag(field.name, value)
+        return flags
+
+    name, flags = min(((name, differing(make())) for name, make in PRESETS.items()), key=lambda pair: len(pair[1]))
+    return ["--preset", name, *flags]
+
+
+FROM_DATA = ("num_classes", "image_channels")  # which training takes from the data
+
+
+def _flag(name: str, value: object) -> list[str]:
+    """A field as a flag; a field that may be None is given as one only where it is not."""
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    return [f"--{flag}", *map(str, value if isinstance(value, tuple) else (value,))]
 
 
 def preset(name: str) -> Config:

@@ -50,6 +50,15 @@ class Bar:
             self.task = self.progress.add_task(text, total=total)
         self.progress.update(self.task, description=text, completed=done, total=total)
 
+    def measuring(self, done: int, total: int) -> None:
+        """Shows how many rows of statistics are measured."""
+        left = clock((time.monotonic() - self.began) / done * (total - done))
+        text = f"measured statistics of {done} of {total} truncations, {left} left"
+        if self.live:
+            self.move(text, done, total)
+        else:
+            self.say(text)
+
     def packing(self, done: int, total: int) -> None:
         """Shows how many images are packed; without a terminal every five seconds."""
         now = time.monotonic()

@@ -7,7 +7,7 @@ vectors do not move. Tables are linear between their rows and refuse what lies o
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -186,6 +186,24 @@ def _kind(truncation: float | None, threshold: float | None) -> str:
     return "truncation" if truncation is not None else "threshold" if threshold is not None else "none"
 
 
+def truncation_table(
+    G: Generator, places: Sequence[float], num_latents: int, measured: Callable[[int, int], None]
+) -> Table:
+    """Measures rows for truncations.
+
+    Args:
+        G: The generator; left as it was.
+        places: Truncations in (0, 1], rising.
+        num_latents: Latents behind each row.
+        measured: Takes rows measured so far, and all of them.
+    """
+    rows = []
+    for place in places:
+        rows.append(standing_row(G, truncation=place, num_latents=num_latents))
+        measured(len(rows), len(places))
+    return _table(tuple(places), rows)
+
+
 def standing_statistics(G: Generator, *, full: bool) -> Statistics:
     """Measures a generator's tables.
 
@@ -196,8 +214,7 @@ def standing_statistics(G: Generator, *, full: bool) -> Statistics:
     tables = {"none": _table((0.0,), [standing_row(G)])}
     if full:
         on_grid = NUM_LATENTS_ON_GRID
-        rows = [standing_row(G, truncation=place, num_latents=on_grid) for place in TRUNCATIONS]
-        tables["truncation"] = _table(TRUNCATIONS, rows)
+        tables["truncation"] = truncation_table(G, TRUNCATIONS, on_grid, lambda done, total: None)
         rows = [standing_row(G, threshold=place, num_latents=on_grid) for place in THRESHOLDS]
         tables["threshold"] = _table(THRESHOLDS, rows)
     return Statistics(tables)
