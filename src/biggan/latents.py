@@ -30,6 +30,8 @@ class Stream(IntEnum):
     Y_G = 5
     PICTURES = 6
     STATISTICS = 7
+    CUTOUTS = 8
+    SEARCH = 9
 
 
 def _words(seed: int, stream: Stream, start: int, count: int, each: int) -> np.ndarray:
