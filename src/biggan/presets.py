@@ -220,6 +220,8 @@ def _at(base: Config, **changes: object) -> Config:
     return replace(base, model=replace(base.model, **changes))  # type: ignore[arg-type]
 
 
+FROM_DATA = ("num_classes", "image_channels")  # fields that training takes from the data
+
 PRESETS: dict[str, Callable[[], Config]] = {
     "tiny": tiny,
     "cpu-small": cpu_small,
@@ -245,26 +247,23 @@ PRESETS: dict[str, Callable[[], Config]] = {
 
 def as_flags(config: Config) -> list[str]:
     """The words of `biggan train` that ask for a config: the nearest preset, and a flag for what differs from it."""
-
-    def differing(base: Config) -> list[str]:
-        flags: list[str] = []
-        for part in dataclasses.fields(Config):
-            ours, theirs = getattr(config, part.name), getattr(base, part.name)
-            for field in dataclasses.fields(ours):
-                value = getattr(ours, field.name)
-                if value != getattr(theirs, field.name) and field.name not in FROM_DATA:
-                    flags += _flag(field.name, value)
-        return flags
-
-    name, flags = min(((name, differing(make())) for name, make in PRESETS.items()), key=lambda pair: len(pair[1]))
-    return ["--preset", name, *flags]
+    differences = [(name, _differences(config, make())) for name, make in PRESETS.items()]
+    sayable = [(name, changed) for name, changed in differences if None not in changed.values()]
+    name, changed = min(sayable, key=lambda pair: len(pair[1]))
+    return ["--preset", name, *(word for field, value in changed.items() for word in _flag(field, value))]
 
 
-FROM_DATA = ("num_classes", "image_channels")  # which training takes from the data
+def _differences(config: Config, base: Config) -> dict[str, object]:
+    """Fields, of those that training does not take from the data, in which two configs differ -> the first's value."""
+    return {
+        field.name: getattr(ours, field.name)
+        for ours, theirs in ((getattr(c, part.name) for c in (config, base)) for part in dataclasses.fields(Config))
+        for field in dataclasses.fields(ours)
+        if field.name not in FROM_DATA and getattr(ours, field.name) != getattr(theirs, field.name)
+    }
 
 
 def _flag(name: str, value: object) -> list[str]:
-    """A field as a flag; a field that may be None is given as one only where it is not."""
     flag = name.replace("_", "-")
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
