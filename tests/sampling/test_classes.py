@@ -1,6 +1,8 @@
 """What a user writes means the classes that bear those names, and a label means the mix that it came from."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +12,14 @@ from tiny_models import MODEL, UNCONDITIONAL
 
 from biggan.errors import ConfigError
 from biggan.models.build import build
+from biggan.sampling import imagenet
 from biggan.sampling.classes import ClassLike, embed, parse_classes
 
+IMAGENET = {
+    "ours": imagenet.class_names(),
+    "published": imagenet.full_names(),
+    "ids": json.loads((Path(__file__).parents[1] / "golden" / "imagenet" / "imagenet_wnids.json").read_text())["wnids"],
+}
 NAMES = ["T-shirt/top", "Ankle boot", "Sneaker", "Bag", "7", "tench, Tinca tinca", "A: one", "a;b", "Bag:0.5x"]
 
 
@@ -71,6 +79,7 @@ def test_python_takes_texts_numbers_mixes_and_lists_of_them() -> None:
         ("99", "a number from 0 to 8"),
         ("", "There is no class ''"),
         ("Bag,", "There is no class ''"),
+        ("Sneker:0.5,Bag:0.5", "There is no class 'Sneker'; did you mean 'Sneaker'"),
         (9, "a number from 0 to 8"),
         (-1, "a number from 0 to 8"),
         (1.5, "a number from 0 to 8"),
@@ -124,6 +133,84 @@ def test_the_label_of_a_mix_is_read_back_to_the_last_bit(weights: list[float]) -
     names = ["Bag", "Ankle boot", "tench, Tinca tinca", "A: one"]
     [mix] = parse_classes(dict(enumerate(weights)), names)
     assert parse_classes(mix.label, names) == [mix]
+
+
+@pytest.mark.parametrize("names", IMAGENET.values(), ids=IMAGENET)
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("tabby", [{281: 1.0}]),
+        ("Golden Retriever,n01440764", [{207: 1.0}, {0: 1.0}]),
+        ("tabby:0.75,lion:0.25", [{281: 0.75, 291: 0.25}]),
+        (
+            "tench, Tinca tinca:1,tiger cats:1;great white shark, white shark,7",
+            [{0: 0.5, 282: 0.5}, {2: 1}, {2: 1}, {7: 1}],
+        ),
+        ("great white shark, white shark, man-eater, man-eating shark, Carcharodon carcharias", [{2: 1.0}]),
+        ("projectile, missile", [{744: 1.0}]),
+        ("missile,harp,polecat,kite", [{657: 1.0}, {594: 1.0}, {358: 1.0}, {21: 1.0}]),
+        ("Crane (wading bird):3,crane (lifting device):1", [{134: 0.75, 517: 0.25}]),
+        ("t-shirt,T shirt,tee_shirt,N03595614,610,#610", [{610: 1.0}] * 6),
+    ],
+)
+def test_imagenet_classes_go_by_every_name_id_and_number(
+    text: str, expected: list[dict[int, float]], names: list[str]
+) -> None:
+    assert shares(text, names) == expected
+
+
+@pytest.mark.parametrize("names", IMAGENET.values(), ids=IMAGENET)
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("panda", "Class 'panda' may be 'giant panda' or 'lesser panda'; write the one that is meant."),
+        ("tabby:1,Coffee:2", "Class 'Coffee' may be 'espresso'; write the one that is meant."),
+        ("coffees", "Class 'coffees' may be 'espresso'; write the one that is meant."),
+        ("soap bubble", "Class 'soap bubble' may be 'bubble'; write the one that is meant."),
+        ("Great White", "There is no class 'Great White'; did you mean 'great white heron' or 'great white shark'?"),
+        ("labrador", "There is no class 'labrador'; did you mean 'Labrador retriever'?"),
+        ("tabbby", "There is no class 'tabbby'; did you mean 'tabby' or 'tabby cat' or 'tray'?"),
+        (
+            "turtle",
+            "Class 'turtle' may be 'mud turtle', 'terrapin', 'box turtle', 'loggerhead', 'leatherback turtle' or "
+            "'jersey'; write the one that is meant.",
+        ),
+        (
+            "tabby,DOG",
+            "Class 'DOG' may be 'dalmatian', 'basenji', 'pug', 'Leonberg', 'Newfoundland', 'Great Pyrenees', "
+            "'Mexican hairless', 'Chihuahua', 'Japanese spaniel', 'Maltese dog', 'Pekinese', 'Shih-Tzu' or one of "
+            "106 more; write the one that is meant.",
+        ),
+        (
+            "1000",
+            "There is no class '1000'; give one of tench, goldfish, great white shark, tiger shark, hammerhead, "
+            "electric ray, stingray, cock, hen, ostrich, brambling, goldfinch, …, or a number from 0 to 999 "
+            "(--classes).",
+        ),
+    ],
+)
+def test_what_may_be_several_imagenet_classes_or_none_is_refused_with_the_choices(
+    asked: str, message: str, names: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_classes(asked, names)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("asked", ["n01440764", "tabby", "dog"])
+def test_only_a_model_of_all_thousand_classes_knows_their_other_names(asked: str) -> None:
+    with pytest.raises(ConfigError, match="There is no class"):
+        parse_classes(asked, IMAGENET["ours"][:10])
+
+
+@pytest.mark.parametrize("names", IMAGENET.values(), ids=IMAGENET)
+def test_the_labels_of_imagenet_classes_and_mixes_are_read_back(names: list[str]) -> None:
+    every = parse_classes("all", names)
+    assert [mix.shares for mix in every] == [((number, 1.0),) for number in range(1000)]
+    assert [parse_classes(mix.label, names) for mix in every] == [[mix] for mix in every]
+    for number in range(1000):
+        [mix] = parse_classes({number: 0.3, (number + 1) % 1000: 0.7}, names)
+        assert parse_classes(mix.label, names) == [mix]
 
 
 def test_the_embedding_of_a_mix_is_the_weighted_sum_of_its_classes() -> None:

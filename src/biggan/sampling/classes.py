@@ -1,7 +1,8 @@
 """Classes as people name them → mixes of class numbers → embedded classes c.
 
 One grammar for the command line, Python and the recipe in a picture. Which names there are is the model's affair
-(`models/bundle.py`), and what G does with c is `models/biggan.py`'s.
+(`models/bundle.py`), further names of the ImageNet classes are in `imagenet.py`, and what G does with c is
+`models/biggan.py`'s.
 """
 
 import math
@@ -9,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from numbers import Integral
 
 import torch
@@ -16,6 +18,9 @@ from torch import Tensor
 
 from biggan.errors import ConfigError, nearest
 from biggan.models.network import Generator
+from biggan.sampling import imagenet
+
+MOST_CHOICES, FEW_CHOICES = 15, 12  # of the classes that a word may mean: all up to the first number, else the second
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,8 @@ def parse_classes(classes: ClassLike | Iterable[ClassLike] | None, class_names: 
     Text is a list `"Ankle boot,Sneaker"` of names or numbers, case-blind, or `"all"`. With weights the list is one
     mix, `"Sneaker:0.7,Bag:0.3"`; mixes are set apart by semicolons, `"Sneaker:2,Bag:1;Coat"`. Weights may have any
     positive sum, by which they are divided; one below zero leads away from its class. A word that is a class's whole
-    name means that class first, so names may hold commas, colons and digits; `#3` is class 3 whatever the names.
+    name means that class first, so names may hold commas, colons and digits; `#3` is class 3 whatever the names. In a
+    model of the 1000 ImageNet classes all their names in WordNet will do, and their WordNet ids (`imagenet.find`).
 
     Args:
         classes: None or `"all"` for every class in order; text, a number, `{"Sneaker": 0.7, "Bag": 0.3}`, or a list.
@@ -55,7 +61,8 @@ def parse_classes(classes: ClassLike | Iterable[ClassLike] | None, class_names: 
         At least one mix; for a model without classes the one nameless mix.
 
     Raises:
-        ConfigError: An unknown or ambiguous class (the nearest names are offered), or weights without a positive sum.
+        ConfigError: An unknown class (the nearest names are offered), a word for several, or that lies above or below
+            ImageNet classes in WordNet (the choices are listed), or weights without a positive sum.
     """
     asked = "all" if classes is None else classes
     if not class_names and asked == "all":
@@ -114,12 +121,18 @@ def _groups(text: str, names: Sequence[str]) -> list[list[_Term]]:
 
 def _longest_term(parts: Sequence[str], names: Sequence[str]) -> tuple[_Term, int]:
     """The term that takes most of the parts, since a name may hold separators; and how many parts it takes."""
-    most = 1 + 2 * max((len(re.findall("[,;]", name)) for name in names), default=0)
-    for used in range(min(most, len(parts)), 0, -2):  # words and the separators between them
+    for used in range(min(_most_parts(tuple(names)), len(parts)), 0, -2):
         term = _term("".join(parts[:used]).strip(), names)
         if term is not None:
             return term, used
     return (_number(parts[0], names), None), 1
+
+
+@lru_cache(maxsize=8)
+def _most_parts(names: tuple[str, ...]) -> int:
+    """How many words, and separators between them, a name may hold."""
+    known = [*names, *imagenet.full_names()] if imagenet.is_imagenet(names) else names
+    return 1 + 2 * max((len(re.findall("[,;]", name)) for name in known), default=0)
 
 
 def _term(text: str, names: Sequence[str]) -> _Term | None:
@@ -179,28 +192,57 @@ def _number(word: str | int, names: Sequence[str]) -> int:
         raise ConfigError(f"Class {word!r} is not allowed; give a name or {numbers} (--classes).")
     number = _find(word, names)
     if number is None:
-        given = word.strip()[:80]
-        offer = nearest(given, list(names)) or f"; give one of {_few(names)}, or {numbers} (--classes)."
-        raise ConfigError(f"There is no class {given!r}{offer}")
+        raise ConfigError(_miss(re.sub(r":[-+.\s\d]*$", "", word).strip()[:80], names, numbers))
     return number
+
+
+def _miss(given: str, names: Sequence[str], numbers: str) -> str:
+    """What to say of a word that names no class."""
+    if imagenet.is_imagenet(names):
+        related, offer, names = imagenet.related(given), imagenet.near(given), imagenet.class_names()
+        if related:
+            return _several(given, related, names)
+    else:
+        offer = nearest(given, list(names))
+    return f"There is no class {given!r}{offer or f'; give one of {_few(names)}, or {numbers} (--classes).'}"
 
 
 def _find(word: str, names: Sequence[str]) -> int | None:
     """The number of the class that a word names, if any."""
     found = _matches(word, names)
+    if not found and imagenet.is_imagenet(names):
+        found = _matches(word, imagenet.class_names()) or imagenet.find(word)
     if len(found) > 1:
-        same = " or ".join(f"#{number}" for number in found[:5])
-        raise ConfigError(f"Class {word.strip()!r} may be {same}; write the one that is meant.")
+        raise ConfigError(_several(word, found, names))
     if found:
         return found[0]
     digits = re.fullmatch("#?([0-9]{1,9})", word.strip())
     return int(digits[1]) if digits and int(digits[1]) < len(names) else None
 
 
+def _several(word: str, numbers: Sequence[int], names: Sequence[str]) -> str:
+    """What to say of a word that may mean several classes, or others than it names."""
+    labels = [repr(name) for name in imagenet.class_names()] if imagenet.is_imagenet(names) else None
+    shown = numbers if len(numbers) <= MOST_CHOICES else numbers[:FEW_CHOICES]
+    *first, last = [labels[number] if labels else f"#{number}" for number in shown]
+    if len(shown) < len(numbers):
+        first, last = [*first, last], f"one of {len(numbers) - len(shown)} more"
+    said = f"{', '.join(first)} or {last}" if first else last
+    return f"Class {word.strip()!r} may be {said}; write the one that is meant."
+
+
 def _matches(word: str, names: Sequence[str]) -> list[int]:
     """Numbers of the classes of that very name, or of that name but for case and spacing."""
-    exact = [number for number, name in enumerate(names) if name == word]
-    return exact or [number for number, name in enumerate(names) if _key(name) == _key(word)]
+    alike = _by_key(tuple(names)).get(_key(word), [])
+    return [number for number in alike if names[number] == word] or alike
+
+
+@lru_cache(maxsize=8)
+def _by_key(names: tuple[str, ...]) -> dict[str, list[int]]:
+    numbers: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        numbers.setdefault(_key(name), []).append(number)
+    return numbers
 
 
 def _key(name: str) -> str:
