@@ -17,7 +17,6 @@ ASKED: dict[str, dict[str, Any]] = json.loads((GOLDEN / "one_hot_from_names.json
 DIRECT = {word: row for word, row in ASKED.items() if row["how"] == "direct"}
 NEIGHBOURS = {word: row["id"] for word, row in ASKED.items() if row["how"] == "hyper/hyponym"}
 UNKNOWN = [word for word, row in ASKED.items() if row["id"] is None and word not in WNIDS]
-AMBIGUOUS = {"crane", "panda", "maillot", "cardigan", "Cardigan"}  # of two classes, and the label of neither
 
 
 def test_the_golden_list_is_read_whole() -> None:
@@ -32,19 +31,10 @@ def test_a_name_finds_its_class_with_the_sense_that_the_package_takes_first(word
     assert full_names()[number] == DIRECT[word]["label"]
 
 
-@pytest.mark.parametrize("word", sorted(DIRECT.keys() - AMBIGUOUS))
+@pytest.mark.parametrize("word", DIRECT)
 def test_a_user_who_writes_a_name_gets_its_class(word: str) -> None:
     [mix] = parse_classes(word, class_names())
     assert mix.shares == ((DIRECT[word]["id"], 1.0),)
-
-
-@pytest.mark.parametrize("word", sorted(AMBIGUOUS))
-def test_a_user_who_writes_a_name_of_two_classes_is_told_both_the_usual_one_first(word: str) -> None:
-    first, second = (class_names()[number] for number in find(word))
-    assert first == class_names()[DIRECT[word]["id"]]
-    with pytest.raises(ConfigError, match="may be") as refused:
-        parse_classes(word, class_names())
-    assert f"{first!r} or {second!r}" in str(refused.value)
 
 
 @pytest.mark.parametrize("word", NEIGHBOURS)

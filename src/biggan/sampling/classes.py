@@ -51,7 +51,8 @@ def parse_classes(classes: ClassLike | Iterable[ClassLike] | None, class_names: 
     mix, `"Sneaker:0.7,Bag:0.3"`; mixes are set apart by semicolons, `"Sneaker:2,Bag:1;Coat"`. Weights may have any
     positive sum, by which they are divided; one below zero leads away from its class. A word that is a class's whole
     name means that class first, so names may hold commas, colons and digits; `#3` is class 3 whatever the names. In a
-    model of the 1000 ImageNet classes all their names in WordNet will do, and their WordNet ids (`imagenet.find`).
+    model of the 1000 ImageNet classes all their names in WordNet will do, and their WordNet ids (`imagenet.find`); a
+    name of two classes, such as crane, is the class of WordNet's more usual sense.
 
     Args:
         classes: None or `"all"` for every class in order; text, a number, `{"Sneaker": 0.7, "Bag": 0.3}`, or a list.
@@ -211,7 +212,7 @@ def _find(word: str, names: Sequence[str]) -> int | None:
     """The number of the class that a word names, if any."""
     found = _matches(word, names)
     if not found and imagenet.is_imagenet(names):
-        found = _matches(word, imagenet.class_names()) or imagenet.find(word)
+        found = _matches(word, imagenet.class_names()) or imagenet.find(word)[:1]  # of two, WordNet's usual sense
     if len(found) > 1:
         raise ConfigError(_several(word, found, names))
     if found:
