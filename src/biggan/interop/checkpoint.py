@@ -1,34 +1,28 @@
 """Reading other people's tensor files: torch files of both formats, and safetensors, told apart by their content.
 
-A file is looked at before it is loaded: its frame (a zip whose entries are checked against their CRC-32, or the stream
-that PyTorch wrote before 1.6), and what its pickle names (`pickled.py`). So a file that asks to run something, claims
-more than it has, or is damaged is refused with one sentence before torch sees it; then
-`torch.load(weights_only=True)` reads it. Not here: which tensors a model has (`brock.py`, `huggingface.py`), and our
-own files (`models/sealed.py`).
+A torch file is surveyed before it is loaded (`torchfile.py`): one that asks to run something, claims more than it has, or
+is damaged is refused with one sentence before torch sees it. Then `torch.load(weights_only=True)` reads it. Not here:
+which tensors a model has (`brock/`, `huggingface.py`), and our own files (`models/sealed.py`).
 """
 
-import pickle
-import zipfile
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from biggan.errors import ModelError
-from biggan.interop.pickled import Asks, Reader, Storage
+from biggan.interop.pickled import View
+from biggan.interop.torchfile import UNDAMAGED, damaged, first_line, survey
 
-ZIP, TAR = b"PK\x03\x04", b"ustar"
-STREAM = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # pickled number that PyTorch began with
-MOST_PICKLED = 2 * 2**20  # bytes; that of BigGAN-deep at 512 px has 0.1 MB
 WRAPPERS = ("state_dict", "model")  # under which training programs keep a network's tensors
 PARALLEL = "module."  # what DataParallel puts before every name
 WIDENED = (torch.float16, torch.bfloat16)
 KEPT = (torch.float32, torch.int64)
-UNDAMAGED = "get an undamaged copy"
+
+Value = TypeVar("Value")
 
 
 def read_torch(path: Path) -> Any:
@@ -39,12 +33,12 @@ def read_torch(path: Path) -> Any:
             does not fit its storage; the message names the file and what is wrong.
     """
     with _opened(path) as file:
-        _survey(path, file, record=False)
+        survey(path, file)
         file.seek(0)
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # what the survey let pass and torch does not
-            raise _damaged(path, f"torch cannot read it ({_first_line(error)})") from error
+            raise damaged(path, f"torch cannot read it ({first_line(error)})") from error
 
 
 def read_record(path: Path) -> Any:
@@ -57,7 +51,25 @@ def read_record(path: Path) -> Any:
         ModelError: As `read_torch`.
     """
     with _opened(path) as file:
-        return _survey(path, file, record=True)
+        return survey(path, file, record=True)
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors that `read_tensors` would give, by name, without reading the tensors.
+
+    Raises:
+        ModelError: As `read_tensors`, as far as can be told without them.
+    """
+    if _is_safetensors(path):
+        found: Any = _safetensors_shapes(path)
+    else:
+        with _opened(path) as file:
+            value = _unwrapped(survey(path, file, whole=False))
+        is_flat = isinstance(value, dict) and all(isinstance(view, View) for view in value.values())
+        found = {str(name): view.shape for name, view in value.items()} if is_flat else {}
+    if not found:
+        raise ModelError(f"{path} holds no tensors by name; give a file of one network's state dict.")
+    return _without_parallel({name: tuple(shape) for name, shape in found.items()})
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -79,9 +91,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             raise ModelError(f"{path} has {str(name)[:80]!r} of type {kind} among its tensors; give a state dict.")
     if sum(tensor.nbytes for tensor in found.values()) > path.stat().st_size:
         raise ModelError(f"{path} claims more numbers than it has; {UNDAMAGED}.")
-    if all(name.startswith(PARALLEL) for name in found):
-        found = {name.removeprefix(PARALLEL): tensor for name, tensor in found.items()}
-    return {name: _plain(path, name, tensor) for name, tensor in found.items()}
+    return _without_parallel({name: _plain(path, name, tensor) for name, tensor in found.items()})
 
 
 def require_shapes(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Sequence[int]]) -> None:
@@ -106,14 +116,6 @@ def require_shapes(path: Path, found: Mapping[str, Tensor], expected: Mapping[st
             raise ModelError(f"{path} has an unknown tensor {name[:80]!r}; give a checkpoint of one network.")
 
 
-def _damaged(path: Path, reason: str) -> ModelError:
-    return ModelError(f"{path} is damaged: {reason}; {UNDAMAGED}.")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
 def _opened(path: Path) -> BinaryIO:
     if not path.is_file():
         raise ModelError(f"{path} is missing; give a checkpoint's file.")
@@ -134,7 +136,15 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(path.read_bytes())
     except Exception as error:  # of safetensors, or of torch for a dtype that it lacks
-        raise _damaged(path, f"safetensors cannot read it ({_first_line(error)})") from error
+        raise damaged(path, f"safetensors cannot read it ({first_line(error)})") from error
+
+
+def _safetensors_shapes(path: Path) -> dict[str, list[int]]:
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    except Exception as error:
+        raise damaged(path, f"safetensors cannot read it ({first_line(error)})") from error
 
 
 def _unwrapped(value: Any) -> Any:
@@ -144,6 +154,12 @@ def _unwrapped(value: Any) -> Any:
     return value
 
 
+def _without_parallel(found: dict[str, Value]) -> dict[str, Value]:
+    if all(name.startswith(PARALLEL) for name in found):
+        return {name.removeprefix(PARALLEL): value for name, value in found.items()}
+    return found
+
+
 def _plain(path: Path, name: str, tensor: Tensor) -> Tensor:
     """A tensor in float32 (or int64), in order, of its own."""
     tensor = tensor.detach()
@@ -151,83 +167,9 @@ def _plain(path: Path, name: str, tensor: Tensor) -> Tensor:
         tensor = tensor.float()
     if tensor.dtype not in KEPT:
         kind = str(tensor.dtype).removeprefix("torch.")
-        raise ModelError(f"{path} has {name[:80]} in {kind}; save it in float32, float16 or bfloat16.")
+        raise ModelError(f"{path} has {name[:80]!r} in {kind}; save it in float32, float16 or bfloat16.")
+    if tensor.numel() == 0:
+        raise ModelError(f"{path} has {name[:80]!r} of shape {list(tensor.shape)}, which is empty; {UNDAMAGED}.")
     if not bool(torch.isfinite(tensor).all()):
-        raise ModelError(f"{path} holds NaN or Inf in {name[:80]}; give a checkpoint from before training broke.")
+        raise ModelError(f"{path} holds NaN or Inf in {name[:80]!r}; give a checkpoint from before training broke.")
     return tensor.contiguous()
-
-
-def _survey(path: Path, file: BinaryIO, record: bool) -> Any:
-    """What a torch file says, after checking its frame; tensors are `pickled.View`s.
-
-    Raises:
-        ModelError: As `read_torch`.
-    """
-    start = file.read(512)
-    file.seek(0)
-    try:
-        if start.startswith(ZIP):
-            return _survey_zip(file, path.stat().st_size, record)
-        if start.startswith(STREAM):
-            return _survey_stream(file, path.stat().st_size, record)
-    except Asks as asks:
-        what = str(asks)[:80]
-        raise ModelError(f"{path} asks to run {what!r}, which is never done; give a file of tensors alone.") from asks
-    except (pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise _damaged(path, _first_line(error)) from error
-    except (OSError, RuntimeError, ValueError, NotImplementedError) as error:  # zipfile's other words for damage
-        raise _damaged(path, _first_line(error)) from error
-    if start[257:262] == TAR:
-        raise ModelError(f"{path} is a tar of PyTorch 0.1, which cannot be read safely; save it again with PyTorch.")
-    raise ModelError(f"{path} is {'empty' if not start else 'not a torch file'}; give a .pth file as PyTorch writes.")
-
-
-def _survey_zip(file: BinaryIO, size: int, record: bool) -> Any:
-    with zipfile.ZipFile(file) as archive:
-        entries = {entry.filename: entry for entry in archive.infolist()}
-        _require(len(entries) == len(archive.infolist()), "it has two entries of one name")
-        root = archive.infolist()[0].filename.partition("/")[0] if entries else ""
-        _require(all(name.startswith(f"{root}/") for name in entries), "its entries are not in one folder")
-        stored = all(e.compress_type == zipfile.ZIP_STORED and e.file_size == e.compress_size for e in entries.values())
-        _require(stored and sum(e.file_size for e in entries.values()) <= size, "its entries claim more than it has")
-        _require(f"{root}/constants.pkl" not in entries, "it is a TorchScript program, not tensors")
-        pickled = entries.get(f"{root}/data.pkl")
-        _require(pickled is not None, "it is a zip without data.pkl")
-        assert pickled is not None
-        _require(pickled.file_size <= MOST_PICKLED, "its pickle is larger than any checkpoint's")
-        reader = Reader(BytesIO(archive.read(pickled)), record)
-        value = reader.read_value()
-        for storage in reader.storages.values():
-            entry = entries.get(f"{root}/data/{storage.key}")
-            _require(entry is not None and entry.file_size == storage.nbytes, _sized(storage))
-        changed = archive.testzip()
-        _require(changed is None, f"{str(changed)[:80]} differs from its checksum")
-    return value
-
-
-def _survey_stream(file: BinaryIO, size: int, record: bool) -> Any:
-    """The older format: five pickles (a number, a version, the machine, the value, keys), then the storages."""
-    start = BytesIO(file.read(MOST_PICKLED))
-    for _ in range(3):
-        Reader(start, record).read_value()
-    reader = Reader(start, record)
-    value, keys = reader.read_value(), Reader(start, record).read_value()
-    _require(isinstance(keys, list) and all(isinstance(key, str) for key in keys), "it lists no storages")
-    _require(sorted(keys) == sorted(reader.storages), "the storages that it lists are not those of its tensors")
-    place = start.tell()
-    for key in keys:
-        storage = reader.storages[key]
-        file.seek(place)
-        _require(int.from_bytes(file.read(8), "little") == storage.numel, _sized(storage))
-        place += 8 + storage.nbytes
-    _require(place == size, f"it should have {place} bytes and has {size}")
-    return value
-
-
-def _sized(storage: Storage) -> str:
-    return f"storage {storage.key[:40]!r} has other than the {storage.numel} numbers that its tensors claim"
-
-
-def _require(ok: bool, reason: str) -> None:
-    if not ok:
-        raise pickle.UnpicklingError(reason)

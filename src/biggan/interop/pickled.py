@@ -105,6 +105,8 @@ class _DType:
     """Stands in for numpy.dtype: remembers the name."""
 
     def __init__(self, code: Any, *_: Any) -> None:
+        if not isinstance(code, str) or code not in SCALARS:
+            raise Asks(f"numpy.dtype({str(code)[:20]})")
         self.code = SCALARS[code]
 
     def __setstate__(self, state: Any) -> None:
@@ -160,7 +162,7 @@ class Reader(pickle._Unpickler):
 
     def __init__(self, file: BytesIO, record: bool) -> None:
         super().__init__(file, encoding="utf-8")
-        self.record = record
+        self.file, self.record = file, record
         self.storages: dict[str, Storage] = {}
 
     def read_value(self) -> Any:
@@ -187,6 +189,7 @@ class Reader(pickle._Unpickler):
             return DTYPES[name]
         if self.record and module == ACTIVATIONS:
             return type("Activation", (Activation,), {"name": name})
+        _require(self.file.read(1) != b"", "it breaks off in a name")
         raise Asks(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> Any:
