@@ -32,7 +32,7 @@ from biggan.models.statistics import ON_GRID, Statistics, Table
 from biggan.sampling import imagenet
 
 CONFIG, WEIGHTS, SAFE_WEIGHTS = "config.json", "pytorch_model.bin", "model.safetensors"
-BUCKET = {f"biggan-deep-{R}-{CONFIG}": f"biggan-deep-{R}-{WEIGHTS}" for R in PUBLISHED}
+OLD_NAMES = {f"biggan-deep-{R}-{CONFIG}": f"biggan-deep-{R}-{WEIGHTS}" for R in PUBLISHED}
 """Names of the files where they were first published."""
 
 RENAMED = (  # ours -> theirs, one after the other
@@ -62,7 +62,7 @@ class Files(NamedTuple):
 
 def holds(path: Path) -> bool:
     """Whether a path is a folder of this layout; our own model folders, whose config has a `format`, are not."""
-    files = _files(path)
+    files = find_files(path)
     if files is None or files.weights.name != SAFE_WEIGHTS:
         return files is not None
     try:
@@ -83,15 +83,16 @@ def files_in(folder: Path) -> Files:
     Raises:
         ModelError: They are not there.
     """
-    files = _files(folder)
+    files = find_files(folder)
     if files is None:
         needed = f"{CONFIG} and {WEIGHTS} or {SAFE_WEIGHTS}"
         raise ModelError(f"{folder} holds no generator of pytorch-pretrained-biggan; it must have {needed}.")
     return files
 
 
-def _files(folder: Path) -> Files | None:
-    pairs = [(CONFIG, SAFE_WEIGHTS), (CONFIG, WEIGHTS), *BUCKET.items()]
+def find_files(folder: Path) -> Files | None:
+    """The files of a folder, if they are there; safetensors before others."""
+    pairs = [(CONFIG, SAFE_WEIGHTS), (CONFIG, WEIGHTS), *OLD_NAMES.items()]
     found = [Files(folder / config, folder / weights) for config, weights in pairs]
     return next((files for files in found if files.config.is_file() and files.weights.is_file()), None)
 
