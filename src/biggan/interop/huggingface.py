@@ -154,7 +154,7 @@ def read_generator(files: Files, config: BigGANConfig, model: Model) -> tuple[Ge
         raise ModelError(f"{files.config}: {error}") from error
     names, shapes = names_of(G), {name: x.shape for name, x in G.state_dict().items()}
     found = read_tensors(files.weights)
-    require_shapes(files.weights, found, dict(_expected(G, config.n_stats)))
+    require_shapes(files.weights, found, dict(expected_shapes(G, config.n_stats)))
     rows = {name: found.pop(theirs) for name, theirs in names.items() if _is_moment(name)}
     for name, value in rows.items():
         if name.endswith("var") and bool((value < 0).any()):
@@ -193,7 +193,7 @@ def _is_moment(name: str) -> bool:
     return name.endswith((".stored_mean", ".stored_var"))
 
 
-def _expected(G: Generator, num_rows: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def expected_shapes(G: Generator, num_rows: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Their names and shapes for a generator of ours, which may be without memory."""
     state = G.state_dict()
     for name, theirs in names_of(G).items():
