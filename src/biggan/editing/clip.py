@@ -6,6 +6,8 @@ that is guessed, a text that is cut off, a model left at random. Not here: the p
 
 import hashlib
 import logging
+import warnings
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,21 +110,26 @@ def _named(open_clip: Any, what: str) -> tuple[str, str, dict[str, Any]]:
     models = open_clip.list_models()
     if model not in models:
         offer = nearest(model, models) or f"; give a folder with {CONFIG}, or MODEL,WEIGHTS"
-        raise ConfigError(
-            f"{model[:80]!r} is neither a folder nor an architecture of open_clip{offer} (--scorer clip:)."
-        )
+        raise ConfigError(f"{model[:80]!r} is neither a folder nor a model of open_clip{offer} (--scorer clip:).")
     known = {tag: open_clip.get_pretrained_cfg(model, tag) for tag in open_clip.list_pretrained_tags_by_model(model)}
     if weights in known:
         return model, _download(open_clip, model, weights, known[weights]), _preprocessing(known[weights])
     if not weights or not Path(weights).is_file():
         tags = ", ".join(known) or "none that open_clip downloads"
         raise ConfigError(f"{model} has no weights {weights[:80]!r}; give {model}, and a file or one of: {tags}.")
+    if _is_script(weights):  # as OpenAI published its own
+        raise ConfigError(f"{weights} is TorchScript, which holds code; give its tensors alone, or {model},openai.")
     settings = [_preprocessing(entry) for entry in known.values()]
     if not settings or any(other != settings[0] for other in settings):
-        raise ConfigError(
-            f"How {model} has to be shown pictures is not said by {weights}; give a folder with {CONFIG}."
-        )
+        raise ConfigError(f"{weights} does not say how {model} is to see pictures; give a folder with {CONFIG}.")
     return model, weights, settings[0]
+
+
+def _is_script(file: str) -> bool:
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def _preprocessing(entry: dict[str, Any]) -> dict[str, Any]:
@@ -149,7 +156,8 @@ def _silence() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):
+            yield
     finally:
         logging.disable(before)
 

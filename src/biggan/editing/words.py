@@ -1,10 +1,10 @@
 """The scorer that needs no download: ImageNet's classes as the words that texts and images share.
 
 A text is the vector of its nearness in meaning to each of the 1000 classes (`sentences.py`), an image that of their
-probabilities (`evaluation/features.py`), so their cosine says whether the classes seen are those meant. That turns
-round ConSE (Norouzi et al. 2013, arXiv:1312.5650), which takes images to the space of the sentences: on CIFAR-10's
-test photographs this names more right, with the same two networks. Both vectors are tempered, so that neither the cosine
-nor its gradient hangs on one class. It knows what ImageNet's words say, not how things are placed or styled.
+probabilities (`evaluation/features.py`), so their cosine says whether the classes seen are those meant. That is ConSE
+(Norouzi et al. 2013, arXiv:1312.5650), which takes images to the space of sentences, turned round: of CIFAR-10's test
+photographs it names more right. Both vectors are tempered, so that neither the cosine nor its gradient hangs on one
+class. It knows what ImageNet's words say, not how things are placed or styled.
 Not here: the protocol (`scorers.py`).
 """
 
@@ -58,7 +58,7 @@ class ImageNetWords:
 
 
 def class_texts() -> list[str]:
-    """What the classes are to the sentence model: all names of each and the word above, `"tench, Tinca tinca, cyprinid"`."""
+    """Each class as the sentence model reads it, its names and the word above: `"tench, Tinca tinca, cyprinid"`."""
     rows = [line.split("\t") for line in (FOLDER / "nouns.tsv").read_text("utf-8").splitlines()]
     first = {synset: lemmas.split()[0].partition("~")[0].replace("_", " ") for synset, _, _, lemmas in rows}
     above = {int(number): first[parents.split()[0]] for _, number, parents, _ in rows if number != "-"}
