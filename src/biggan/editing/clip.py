@@ -10,6 +10,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +52,12 @@ class Clip:
             ModelError: The weights are damaged or of another architecture.
         """
         open_clip = _open_clip()
-        if Path(what).is_dir():
-            if not (Path(what) / CONFIG).is_file():
-                raise ConfigError(f"{what} holds no {CONFIG}; give a folder in open_clip's layout (--scorer clip:).")
-            model, file, settings = f"local-dir:{what}", None, {}
-        else:
-            model, file, settings = _named(open_clip, what)
+        model, file, settings = _in_folder(what) if Path(what).is_dir() else _named(open_clip, what)
         try:
             with _silence():
                 network = open_clip.create_model(
                     model,
-                    pretrained=file,
+                    pretrained=file or None,
                     precision="fp32",
                     force_preprocess_cfg=settings,
                     require_pretrained=True,
@@ -98,10 +94,16 @@ class Clip:
 
 def _open_clip() -> Any:
     try:
-        import open_clip
+        return import_module("open_clip")
     except ImportError:
         raise ConfigError('CLIP needs the package open_clip_torch; run pip install "torch-biggan[clip]".') from None
-    return open_clip
+
+
+def _in_folder(what: str) -> tuple[str, str, dict[str, Any]]:
+    """As `_named`, of a folder, which says all by itself."""
+    if not (Path(what) / CONFIG).is_file():
+        raise ConfigError(f"{what} holds no {CONFIG}; give a folder in open_clip's layout (--scorer clip:).")
+    return f"local-dir:{what}", "", {}
 
 
 def _named(open_clip: Any, what: str) -> tuple[str, str, dict[str, Any]]:

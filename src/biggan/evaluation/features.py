@@ -146,8 +146,8 @@ class InvertedResidual(nn.Module):
         """(N, before, H, W) → (N, after, H / stride, W / stride), rounded up."""
         h = F.relu6(self.bn0(self.expand_conv(x))) if self.expands else x
         h = F.relu6(self.bn1(self.depthwise_conv(h)))
-        h = self.bn2(self.project_conv(h))
-        return x + h if self.adds else h
+        narrow: Tensor = self.bn2(self.project_conv(h))
+        return x + narrow if self.adds else narrow
 
 
 class SameConv2d(nn.Conv2d):
