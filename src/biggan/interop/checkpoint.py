@@ -1,8 +1,8 @@
 """Reading other people's tensor files: torch files of both formats, and safetensors, told apart by their content.
 
-A torch file is surveyed before it is loaded (`torchfile.py`): one that asks to run something, claims more than it has, or
-is damaged is refused with one sentence before torch sees it. Then `torch.load(weights_only=True)` reads it. Not here:
-which tensors a model has (`brock/`, `huggingface.py`), and our own files (`models/sealed.py`).
+A torch file is surveyed before it is loaded (`torchfile.py`): one that asks to run something, claims more than it has,
+or is damaged is refused with one sentence before torch sees it. Then `torch.load(weights_only=True)` reads it. Not
+here: which tensors a model has (`brock/`, `huggingface.py`), and our own files (`models/sealed.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,19 +57,17 @@ def read_record(path: Path) -> Any:
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """The shapes of the tensors that `read_tensors` would give, by name, without reading the tensors.
 
+    Nothing where the file holds other than tensors by name.
+
     Raises:
         ModelError: As `read_tensors`, as far as can be told without them.
     """
     if _is_safetensors(path):
-        found: Any = _safetensors_shapes(path)
-    else:
-        with _opened(path) as file:
-            value = _unwrapped(survey(path, file, whole=False))
-        is_flat = isinstance(value, dict) and all(isinstance(view, View) for view in value.values())
-        found = {str(name): view.shape for name, view in value.items()} if is_flat else {}
-    if not found:
-        raise ModelError(f"{path} holds no tensors by name; give a file of one network's state dict.")
-    return _without_parallel({name: tuple(shape) for name, shape in found.items()})
+        return _without_parallel(_safetensors_shapes(path))
+    with _opened(path) as file:
+        value = _unwrapped(survey(path, file, whole=False))
+    is_flat = isinstance(value, dict) and all(isinstance(view, View) for view in value.values())
+    return _without_parallel({str(name): view.shape for name, view in value.items()} if is_flat else {})
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -139,10 +137,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise damaged(path, f"safetensors cannot read it ({first_line(error)})") from error
 
 
-def _safetensors_shapes(path: Path) -> dict[str, list[int]]:
+def _safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     try:
         with safetensors.safe_open(path, "pt") as file:
-            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except Exception as error:
         raise damaged(path, f"safetensors cannot read it ({first_line(error)})") from error
 

@@ -158,11 +158,12 @@ class Reader(pickle._Unpickler):
 
     dispatch: ClassVar[dict[int, Any]]
     proto: int
+    read: Callable[[int], bytes]
     stack: list[Any]
 
     def __init__(self, file: BytesIO, record: bool) -> None:
         super().__init__(file, encoding="utf-8")
-        self.file, self.record = file, record
+        self.record = record
         self.storages: dict[str, Storage] = {}
 
     def read_value(self) -> Any:
@@ -189,7 +190,7 @@ class Reader(pickle._Unpickler):
             return DTYPES[name]
         if self.record and module == ACTIVATIONS:
             return type("Activation", (Activation,), {"name": name})
-        _require(self.file.read(1) != b"", "it breaks off in a name")
+        _require(self.read(1) != b"", "it breaks off in a name")
         raise Asks(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> Any:

@@ -1,0 +1,494 @@
+"""Checkpoints of BigGAN-PyTorch as models of ours, old ones and incomplete ones too."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from cases import GOLDEN_MODELS, golden, part
+from checkpoints import NONE, TINY, golden_networks, load, made, networks, optimizer, put
+from crafted import CRAFTED
+from torch import Tensor, nn
+
+from biggan.config import Config
+from biggan.errors import ConfigError, ModelError
+from biggan.interop import brock
+from biggan.interop.imported import Imported, Overrides
+from biggan.training.loop import Training
+from biggan.training.state import load_optimizer, optimizer_tensors
+
+STREAM = pytest.mark.parametrize("stream", [False, True], ids=["zip", "stream"])
+CONFIG = {"BN_eps": 1e-3, "SN_eps": 1e-8, "G_nl": "inplace_relu", "D_nl": "relu", "resolution": 32, "n_classes": 5}
+
+
+def refusal(path: Path, overrides: Overrides = NONE, **chosen: str) -> str:
+    """The one sentence that a checkpoint is refused with."""
+    with pytest.raises(ModelError) as caught:
+        load(path, overrides, **chosen)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert said.endswith(".")
+    return said
+
+
+def draw(imported: Imported, z: Tensor, y: Tensor) -> Tensor:
+    G = imported.bundle.G
+    with torch.no_grad():
+        return G(z, G.embed(y))
+
+
+def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
+    return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+# --- the reference's numbers ---
+
+
+@STREAM
+@pytest.mark.parametrize("name", GOLDEN_MODELS)
+def test_the_golden_checkpoints_draw_and_judge_as_the_reference_does(tmp_path, name, stream):
+    files, forward = golden_networks(name), golden(f"{name}/forward")
+    imported = load(put(tmp_path, files, stream=stream))
+    bundle = imported.bundle
+    x = draw(imported, forward["z"], forward["y"])
+    torch.testing.assert_close(x, forward["G_eval_out"], atol=1e-5, rtol=0)
+    logits = bundle.D(forward["x"], forward["y_real"])
+    torch.testing.assert_close(logits, forward["D_eval_logits_real"], atol=2e-5, rtol=1e-5)
+    expected = replace(GOLDEN_MODELS[name], sn_eps=1e-6, init="ortho", cross_replica=False)
+    assert bundle.G.config == bundle.D.config == expected
+    assert not bundle.G.training
+    assert not bundle.D.training
+    assert same(bundle.G.state_dict(), files["G"])
+    assert same(bundle.D.state_dict(), files["D"])
+
+
+@pytest.mark.parametrize("name", GOLDEN_MODELS)
+def test_the_one_row_of_statistics_is_the_generator_s_own(tmp_path, name):
+    bundle = load(put(tmp_path, golden_networks(name))).bundle
+    before = {key: tensor.clone() for key, tensor in bundle.G.state_dict().items()}
+    bundle.G.use_statistics(bundle.statistics.row())
+    assert same(bundle.G.state_dict(), before)
+    assert list(bundle.statistics.tables) == ["none"]
+
+
+def test_standing_sums_of_the_reference_s_batch_norm_are_divided(tmp_path):
+    standing = golden("biggan32_mybn/standing")
+    state = {**golden("biggan32_mybn/G_init"), **part(standing, "G_buf_after")}
+    imported = load(put(tmp_path, {"G_ema": state}))
+    x = draw(imported, standing["z"], standing["y"])
+    torch.testing.assert_close(x, standing["G_eval_out_standing"], atol=1e-5, rtol=0)
+    assert "G_ema.pth holds standing statistics of 4 batches." in imported.notes
+
+
+def test_running_statistics_of_the_reference_s_batch_norm_are_taken_as_they_are(tmp_path):
+    state = golden("biggan32_mybn/G_init")
+    G = load(put(tmp_path, {"G": state})).bundle.G
+    for name in ("blocks.1.0.bn2", "output_layer.0"):
+        assert torch.equal(G.get_buffer(f"{name}.stored_var"), state[f"{name}.bn.stored_var"])
+    lacking = {name: tensor for name, tensor in state.items() if name != "blocks.1.0.bn2.bn.accumulation_counter"}
+    said = refusal(put(tmp_path, {"G": lacking}))
+    assert "G.pth lacks the tensor blocks.1.0.bn2.bn.accumulation_counter" in said
+
+
+# --- what does not show ---
+
+
+def test_settings_that_no_shape_shows_come_from_the_record(tmp_path):
+    config = {**CONFIG, "norm_style": "in", "num_G_SV_itrs": 2, "G_init": "N02"}
+    imported = load(put(tmp_path, {"G_ema": networks()["G"], "state_dict": {"itr": 9, "config": config}}))
+    model = imported.bundle.G.config
+    seen = model.norm_eps, model.output_norm_eps, model.sn_eps, model.norm, model.num_power_iterations, model.init
+    assert seen == (1e-3, 1e-5, 1e-8, "instance", 2, "N02")
+    assert imported.iterations == 9
+    assert not [note for note in imported.notes if "epsilon" in note or "taken" in note]
+
+
+def test_without_a_record_each_assumption_is_said(tmp_path):
+    notes = load(put(tmp_path, {"G_ema": networks()["G"]})).notes
+    assert notes == [
+        "The epsilon of batch norm is taken to be 1e-05.",
+        "The epsilon of the last batch norm is taken to be 1e-05.",
+        "The epsilon of spectral norm is taken to be 1e-06.",
+        "Activations are taken to be ReLU and norms batch norm, as no state_dict.pth says otherwise.",
+        "There is no G.pth with it, so training cannot go on from this checkpoint.",
+    ]
+
+
+def test_overrides_go_before_the_record_and_the_assumptions(tmp_path):
+    files = {"G_ema": networks()["G"], "state_dict": {"itr": 0, "config": CONFIG}}
+    given = Overrides(norm_eps=0.01, output_norm_eps=0.02, sn_eps=0.03)
+    for place in (put(tmp_path / "a", files), put(tmp_path / "b", {"G": files["G_ema"]})):
+        imported = load(place, given)
+        model = imported.bundle.G.config
+        assert (model.norm_eps, model.output_norm_eps, model.sn_eps) == (0.01, 0.02, 0.03)
+        assert not [note for note in imported.notes if "epsilon" in note]
+    with pytest.raises(ConfigError, match="--norm-eps is -1"):
+        load(place, Overrides(norm_eps=-1.0))
+    with pytest.raises(ConfigError, match="--condition is for BigGAN-deep"):
+        load(place, Overrides(condition="zy"))
+
+
+def test_a_deep_condition_is_yz_unless_it_is_said_otherwise(tmp_path):
+    model = replace(TINY, architecture="biggan-deep", g_channels=4, d_channels=4, wide_output=True)
+    place = put(tmp_path, {"G": networks(model)["G"]})
+    for overrides, condition, assumed in ((NONE, "yz", 1), (Overrides(condition="zy"), "zy", 0)):
+        imported = load(place, overrides)
+        assert (imported.bundle.G.config.condition, imported.bundle.G.config.wide_output) == (condition, True)
+        assert sum("condition" in note for note in imported.notes) == assumed
+    assert "It is taken to draw 32 px with 2 blocks at each resolution, as its widths suggest." in imported.notes
+
+
+def test_class_names_are_those_given_or_numbers_or_those_of_imagenet(tmp_path):
+    place = put(tmp_path / "a", {"G": networks()["G"]})
+    assert load(place).bundle.class_names == [f"class {i}" for i in range(5)]
+    assert load(place, Overrides(class_names=tuple("vwxyz"))).bundle.class_names == list("vwxyz")
+    with pytest.raises(ConfigError, match="2 class names are given for a checkpoint of 5 classes"):
+        load(place, Overrides(class_names=("a", "b")))
+    thousand = put(tmp_path / "b", {"G": networks(replace(TINY, num_classes=1000, shared_dim=1))["G"]})
+    assert load(thousand).bundle.class_names[0] == "tench"
+
+
+# --- which files ---
+
+
+def test_the_averaged_generator_is_drawn_from_and_training_goes_on_from_the_other(tmp_path):
+    files = {**networks(), "G_ema": networks(seed=1)["G"]}
+    imported = load(put(tmp_path, files))
+    assert same(imported.bundle.G.state_dict(), files["G_ema"])
+    assert {name: same(imported.trained[name], files[name]) for name in files} == dict.fromkeys(files, True)
+    assert imported.trained["optim_g"] == imported.trained["optim_d"] == {}
+    assert "There is no G_optim.pth with it, so that optimizer begins afresh." in imported.notes
+
+
+def test_an_averaged_generator_alone_draws_and_trains_no_further(tmp_path):
+    imported = load(put(tmp_path, {"G_ema": networks()["G"]}))
+    assert imported.trained == {}
+    assert imported.bundle.D is None
+    assert imported.bundle.training["imported from"] == "BigGAN-PyTorch (G_ema.pth)"
+
+
+def test_nothing_of_training_is_read_if_not_asked_for(tmp_path):
+    place = put(tmp_path, {**networks(), "G_ema": networks(seed=1)["G"]})
+    (place / "G.pth").write_bytes(b"")
+    assert brock.load(place, NONE, training=False).trained == {}
+    assert "G.pth is empty" in refusal(place)
+
+
+def saves(place: Path, *copies: str) -> Path:
+    """A folder with a save under each suffix, whose weights are its place among them."""
+    for seed, copy in enumerate(copies):
+        put(place, {f"{role}{copy and f'_{copy}'}": networks(seed=seed)[role] for role in ("G", "D")})
+    return place
+
+
+def is_seed(imported: Imported, seed: int) -> bool:
+    return same(imported.bundle.G.state_dict(), networks(seed=seed)["G"])
+
+
+def test_the_plain_files_go_before_copies_and_a_copy_can_be_asked_for(tmp_path):
+    place = saves(tmp_path, "copy0", "", "best3")
+    assert is_seed(load(place), 1)
+    assert is_seed(load(place, copy="best3"), 2)
+    assert is_seed(load(place, copy="copy0"), 0)
+    assert "has no copy 'best4'; did you mean 'best3'?" in refusal_of_unfinished(place, "best4")
+
+
+def refusal_of_unfinished(place: Path, copy: str) -> str:
+    with pytest.raises(ModelError) as caught:
+        load(place, copy=copy)
+    return str(caught.value)
+
+
+def test_without_plain_files_the_copy_that_came_furthest_is_read_and_said(tmp_path):
+    place = saves(tmp_path, "copy0", "copy1", "best0")
+    for copy, iterations in (("copy0", 30), ("copy1", 50), ("best0", 40)):
+        put(place, {f"state_dict_{copy}": {"itr": iterations, "config": CONFIG}})
+    imported = load(place)
+    assert is_seed(imported, 1)
+    assert "Of the copies best0, copy0, copy1 the latest was read, copy1." in imported.notes
+
+
+def test_without_records_the_newest_copy_is_read(tmp_path):
+    place = saves(tmp_path, "copy0", "copy1")
+    os.utime(place / "G_copy1.pth", (1, 1))
+    assert is_seed(load(place), 0)
+
+
+def test_one_file_is_read_alone_with_the_record_of_its_own_save(tmp_path):
+    place = saves(tmp_path, "copy0", "best3")
+    put(place, {"state_dict_best3": {"itr": 5, "config": CONFIG}, "state_dict": {"itr": 6, "config": CONFIG}})
+    imported = load(place / "G_best3.pth")
+    assert is_seed(imported, 1)
+    assert (imported.iterations, imported.bundle.D, imported.trained) == (5, None, {})
+    assert "Settings are from state_dict_best3.pth beside it." in imported.notes
+    (place / "G_best3.pth").rename(place / "mine.bin")
+    assert load(place / "mine.bin").iterations == 0
+    assert "has no copy 'best3'" in refusal(place / "mine.bin", copy="best3")
+
+
+def test_what_is_theirs_is_told_by_its_tensors(tmp_path):
+    place = put(tmp_path, {**networks(), "x": {"a": torch.ones(1)}, "state_dict": {"itr": 1, "config": {}}})
+    (place / "notes.txt").write_text("x")
+    (place / "cut.pth").write_bytes(b"PK\x03\x04")
+    (place / "G.pth").rename(place / "weights.dat")
+    held = {path.name: brock.holds(path) for path in place.iterdir()}
+    assert held == {
+        "weights.dat": True,
+        "D.pth": True,
+        "x.pth": False,
+        "state_dict.pth": False,
+        "notes.txt": False,
+        "cut.pth": True,  # reading it says what is wrong
+    }
+    assert brock.holds(place)  # for D.pth
+    (place / "D.pth").unlink()
+    assert not brock.holds(place)
+    assert not brock.holds(tmp_path / "nothing")
+
+
+# --- old files ---
+
+
+@STREAM
+def test_old_files_load(tmp_path, stream):
+    """Of PyTorch 1.0: no singular values, tensors of a GPU, addresses in the optimizers, a `model` key."""
+    G, D = made(TINY)
+    without = {name: tensor for name, tensor in G.state_dict().items() if not name.endswith(".sv0")}
+    config = {**CONFIG, "model": "model", "dataset_root": "data", "G_activation": nn.ReLU(), "D_activation": nn.ReLU()}
+    record = {"itr": 7, "best_IS": 3.5, "best_FID": torch.tensor(9.0), "config": config}
+    files = {"G": without, "G_ema": without, "D": D.state_dict(), "state_dict": record}
+    files |= {"G_optim": optimizer(G, old=True), "D_optim": optimizer(D, old=True)}
+    place = put(tmp_path, files, stream=stream)
+    if stream:
+        for path in place.iterdir():
+            moved = path.read_bytes().replace(b"ctorch\nFloatStorage", b"ctorch.cuda\nFloatStorage")
+            path.write_bytes(moved.replace(b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0"))
+    imported = load(place)
+    assert imported.iterations == 7
+    assert imported.bundle.G.config.norm_eps == 1e-3
+    assert "G.pth lacks 23 singular values of its log, which begin again at 1." in imported.notes
+    again = {name: torch.ones(1) if name.endswith(".sv0") else tensor for name, tensor in G.state_dict().items()}
+    assert same(imported.bundle.G.state_dict(), again)
+    assert float(imported.trained["optim_g"]["0.step"]) == 3
+
+
+def test_a_converted_generator_of_tf_hub_has_its_epsilons(tmp_path):
+    model = replace(TINY, num_classes=2, g_channels=96, g_widths=(), shared_dim=1, dim_z=4)
+    G = {name: tensor for name, tensor in networks(model)["G"].items() if ".sv0" not in name}
+    imported = load(put(tmp_path, {"biggan-32": G}) / "biggan-32.pth")
+    model = imported.bundle.G.config
+    assert (model.norm_eps, model.output_norm_eps, model.sn_eps) == (1e-4, 1e-4, 1e-4)
+    words = "The epsilon of batch norm is taken to be 0.0001, as in the published generators of TF-Hub"
+    assert any(note.startswith(words) for note in imported.notes)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_widened(tmp_path, dtype):
+    G = {name: tensor.to(dtype) for name, tensor in networks()["G"].items()}
+    found = load(put(tmp_path, {"G_ema": G})).bundle.G.state_dict()
+    assert same(found, {name: tensor.float() for name, tensor in G.items()})
+
+
+@pytest.mark.parametrize("name", ["G_nl", "D_nl", "G_activation", "D_activation"])
+@pytest.mark.parametrize("activation", ["leaky", nn.LeakyReLU(0.2), nn.SELU()], ids=str)
+def test_another_activation_is_refused(tmp_path, name, activation):
+    said = refusal(put(tmp_path, {**networks(), "state_dict": {"itr": 1, "config": {**CONFIG, name: activation}}}))
+    assert f"state_dict.pth says that {name} is" in said
+    assert said.endswith("only networks with ReLU can be read.")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"itr": 1}, "records no config"),
+        ([1], "records no config"),
+        ({"config": torch.Size([1])}, "state_dict.pth asks to run 'torch.Size', which is never done"),
+    ],
+)
+def test_a_record_that_says_nothing_is_said_and_passed_over(tmp_path, value, words):
+    imported = load(put(tmp_path, {**networks(), "state_dict": value}))
+    (note,) = [note for note in imported.notes if "passed over" in note]
+    assert words in note
+    assert imported.config == {}
+
+
+def test_settings_of_training_come_by_our_names(tmp_path):
+    config = {**CONFIG, "G_lr": 1e-4, "D_lr": 4e-4, "G_B1": 0.0, "D_B1": 0.0, "G_B2": 0.999, "D_B2": 0.9}
+    config |= {"adam_eps": 1e-6, "batch_size": 256, "num_D_accumulations": 8, "num_D_steps": 1, "ema_start": 20000}
+    config |= {"ema_decay": 0.9999, "G_ortho": 1e-4, "D_ortho": 0.0, "seed": 3}
+    imported = load(put(tmp_path, {**networks(), "state_dict": {"itr": 4, "config": config}}))
+    assert imported.config == {
+        "lr_g": 1e-4,
+        "lr_d": 4e-4,
+        "adam_eps": 1e-6,
+        "d_steps": 1,
+        "ema_decay": 0.9999,
+        "ema_start": 20000,
+        "ortho_g": 1e-4,
+        "ortho_d": 0.0,
+        "ortho_kind": "reference",
+        "seed": 3,
+        "beta1": 0.0,
+        "batch_size": 2048,
+        "microbatch": 256,
+    }
+
+
+# --- optimizers ---
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["new", "old"])
+def test_optimizers_go_on(tmp_path, old):
+    G, D = made(TINY)
+    files = {**networks(), "G_optim": optimizer(G, old=old), "D_optim": optimizer(D, old=old)}
+    imported = load(put(tmp_path, files))
+    for name, network in (("optim_g", G), ("optim_d", D)):
+        adam = torch.optim.Adam(network.parameters())
+        load_optimizer(adam, imported.trained[name])
+        assert same(optimizer_tensors(adam), imported.trained[name])
+        for i, p in enumerate(network.parameters()):
+            assert torch.equal(imported.trained[name][f"{i}.exp_avg_sq"], p.detach().square())
+            assert float(imported.trained[name][f"{i}.step"]) == 3
+    assert imported.config == {"lr_g": 2e-4, "lr_d": 2e-4, "adam_eps": 1e-6, "beta1": 0.0, "beta2": 0.999}
+
+
+def test_optimizers_before_their_first_step_are_empty(tmp_path):
+    files = {**networks(), "G_optim": {**optimizer(made(TINY)[0]), "state": {}}}
+    assert load(put(tmp_path, files)).trained["optim_g"] == {}
+
+
+def changed_optimizer(change: str) -> dict[str, object]:
+    value = optimizer(made(TINY)[0])
+    state, group = value["state"], value["param_groups"][0]
+    match change:
+        case "of D":
+            return optimizer(made(TINY)[1])
+        case "two groups":
+            value["param_groups"].append(group)
+        case "no state":
+            del state[4]
+        case "no step":
+            del state[4]["step"]
+        case "shape":
+            state[4]["exp_avg"] = torch.ones(3)
+        case "nan":
+            state[4]["exp_avg_sq"].fill_(float("nan"))
+        case "sgd":
+            for one in state.values():
+                del one["exp_avg_sq"]
+        case "other":
+            return {"a": 1}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("of D", "is of 23 parameters and the network has 37"),
+        ("two groups", "holds no state of one optimizer with one group"),
+        ("other", "holds no state of one optimizer with one group"),
+        ("no state", "has no state for blocks.0.0.conv1.bias"),
+        ("no step", "has no number of steps for blocks.0.0.conv1.bias"),
+        ("shape", "has exp_avg of blocks.0.0.conv1.bias of shape [3], where [8] is needed"),
+        ("nan", "holds NaN or Inf in exp_avg_sq of blocks.0.0.conv1.bias"),
+        ("sgd", "has exp_avg_sq of shared.weight missing, where [5, 3] is needed"),
+    ],
+)
+def test_another_optimizer_is_refused(tmp_path, change, words):
+    assert f"G_optim.pth {words}" in refusal(put(tmp_path, {**networks(), "G_optim": changed_optimizer(change)}))
+
+
+# --- wrong, partial, mixed up ---
+
+
+def mixed(change: str) -> dict[str, object]:
+    files: dict[str, dict[str, Tensor]] = networks()
+    match change:
+        case "swapped":
+            return {"G": files["D"], "D": files["G"]}
+        case "D as G_ema":
+            files["G_ema"] = files["D"]
+        case "G as D":
+            files["D"] = files["G"]
+        case "D of other classes":
+            files["D"] = networks(replace(TINY, num_classes=6))["D"]
+        case "D of other colours":
+            files["D"] = networks(replace(TINY, image_channels=1))["D"]
+        case "D of another size":
+            files["D"] = networks(replace(TINY, resolution=64, dim_z=15))["D"]
+        case "wider average":
+            files["G_ema"] = networks(replace(TINY, g_channels=4))["G"]
+        case "record of another width":
+            return {**files, "state_dict": {"itr": 1, "config": {**CONFIG, "G_ch": 64}}}
+        case "record of other classes":
+            return {**files, "state_dict": {"itr": 1, "config": {**CONFIG, "n_classes": 1000}}}
+        case "partial":
+            del files["G"]["blocks.1.0.conv2.weight"]
+        case "extra":
+            files["G"]["blocks.1.0.extra"] = torch.ones(1)
+        case "misshapen":
+            files["D"]["blocks.1.0.conv2.bias"] = torch.ones(3)
+        case "nan":
+            files["D"]["blocks.1.0.conv2.bias"][0] = float("nan")
+        case "other tensors":
+            files["G"] = {"a": torch.ones(1)}
+    return files
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("swapped", "G.pth holds no generator's tensors"),
+        ("D as G_ema", "G_ema.pth holds no generator's tensors"),
+        ("G as D", "D.pth holds no discriminator's tensors"),
+        ("D of other classes", "D.pth has embed.weight of shape [6, 8] where its other tensors ask for [5, 8]"),
+        ("D of other colours", "D.pth has blocks.0.0.conv1.weight of shape [8, 1, 3, 3] where"),
+        ("D of another size", "is of no BigGAN that there is"),
+        ("wider average", "G.pth has linear.weight of shape [128, 3] where its other tensors ask for [256, 3]"),
+        ("record of another width", "state_dict.pth says that G_ch is 64, and"),
+        ("record of other classes", "state_dict.pth says that n_classes is 1000, and"),
+        ("partial", "G.pth lacks the tensor blocks.1.0.conv2.weight"),
+        ("extra", "G.pth has an unknown tensor 'blocks.1.0.extra'"),
+        ("misshapen", "D.pth has blocks.1.0.conv2.bias of shape [3] where"),
+        ("nan", "D.pth holds NaN or Inf in 'blocks.1.0.conv2.bias'"),
+        ("other tensors", "G.pth holds no generator's tensors"),
+    ],
+)
+def test_files_that_do_not_belong_together_are_named(tmp_path, change, words):
+    assert words in refusal(put(tmp_path, mixed(change)))
+
+
+def test_a_folder_or_file_without_a_generator_is_refused(tmp_path):
+    place = put(tmp_path, {"D": networks()["D"]})
+    assert "holds no generator of BigGAN-PyTorch" in refusal(place)
+    assert "holds no generator of BigGAN-PyTorch" in refusal(place / "D.pth")
+    assert "holds no generator of BigGAN-PyTorch" in refusal(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("name", ["G", "G_ema", "D", "G_optim", "state_dict"])
+def test_a_crafted_file_runs_nothing_wherever_it_is(tmp_path, name):
+    """What is needed is refused; a record is not needed, so it is said and passed over."""
+    place = put(tmp_path / "save", networks())
+    for craft in CRAFTED.values():
+        (place / f"{name}.pth").write_bytes(craft(tmp_path / "marker"))
+        if name == "state_dict":
+            notes = load(place).notes
+            assert any(note.startswith("state_dict.pth ") and note.endswith("it was passed over.") for note in notes)
+        else:
+            assert f"{name}.pth" in refusal(place)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_a_run_goes_on_from_what_was_read(tmp_path):
+    """As `sitting.Sitting.restore` puts a saved state back, strictly."""
+    G, D = made(TINY)
+    files = {**networks(), "G_ema": networks(seed=1)["G"], "G_optim": optimizer(G), "D_optim": optimizer(D)}
+    imported = load(put(tmp_path, files))
+    run = Training(Config(model=imported.bundle.G.config), torch.device("cpu"), None)
+    for name in ("G", "D", "G_ema"):
+        getattr(run, name).load_state_dict(imported.trained[name])
+        assert same(getattr(run, name).state_dict(), files[name])
+    for name in ("optim_g", "optim_d"):
+        load_optimizer(getattr(run, name), imported.trained[name])
+        assert same(optimizer_tensors(getattr(run, name)), imported.trained[name])
