@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from biggan import latents
 from biggan.atomic import write_bytes
 from biggan.config import Model
-from biggan.errors import ConfigError
+from biggan.errors import ConfigError, ModelError
 from biggan.interop import hub, huggingface
 from biggan.interop.huggingface_config import BigGANConfig
 from biggan.models.build import generator, without_memory
@@ -180,6 +180,8 @@ def _unmeasured(G: Generator, num_rows: int) -> Statistics:
 def _opened(name: str, cache_dir: str | Path | None, drift: bool) -> tuple[BigGANConfig | Model, Generator, Statistics]:
     """What a name or folder holds."""
     folder = Path(name)
+    if name not in hub.NAMES and not folder.is_dir():
+        raise ModelError(f"There is no folder {name!r}; give one, or one of {', '.join(hub.NAMES)}.")
     if name not in hub.NAMES and (folder / huggingface.CONFIG).exists() and not huggingface.holds(folder):
         bundle = load_bundle(folder)
         model = _drifting(bundle.G.config, drift)
