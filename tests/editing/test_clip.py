@@ -98,6 +98,12 @@ def test_a_folder_without_config_or_weights_is_refused(folder: Path, tmp_path: P
         Clip.load(str(folder))
 
 
+def test_a_folder_that_does_not_say_how_pictures_are_shown_is_refused(folder: Path) -> None:
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY}))
+    with pytest.raises(ConfigError, match="has no preprocess_cfg with mean and std"):
+        Clip.load(str(folder))
+
+
 def test_weights_of_another_model_or_damaged_ones_are_refused(folder: Path, tmp_path: Path) -> None:
     wider = write_model(tmp_path / "wider", {**TINY, "embed_dim": 24})
     (wider / WEIGHTS).replace(folder / WEIGHTS)

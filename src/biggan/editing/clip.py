@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from biggan.atomic import read_json
 from biggan.errors import ConfigError, ModelError, nearest
 
 CONFIG = "open_clip_config.json"
@@ -100,9 +101,16 @@ def _open_clip() -> Any:
 
 
 def _in_folder(what: str) -> tuple[str, str, dict[str, Any]]:
-    """As `_named`, of a folder, which says all by itself."""
-    if not (Path(what) / CONFIG).is_file():
+    """As `_named`, of a folder, which has to say all by itself."""
+    place = Path(what) / CONFIG
+    if not place.is_file():
         raise ConfigError(f"{what} holds no {CONFIG}; give a folder in open_clip's layout (--scorer clip:).")
+    config = read_json(place)
+    shown = config.get("preprocess_cfg") if isinstance(config, dict) else None
+    if not isinstance(shown, dict) or not {"mean", "std"} <= shown.keys():
+        raise ConfigError(
+            f"{place} has no preprocess_cfg with mean and std; add those that the model was trained with."
+        )
     return f"local-dir:{what}", "", {}
 
 
