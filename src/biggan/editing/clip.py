@@ -108,9 +108,7 @@ def _in_folder(what: str) -> tuple[str, str, dict[str, Any]]:
     config = read_json(place)
     shown = config.get("preprocess_cfg") if isinstance(config, dict) else None
     if not isinstance(shown, dict) or not {"mean", "std"} <= shown.keys():
-        raise ConfigError(
-            f"{place} has no preprocess_cfg with mean and std; add those that the model was trained with."
-        )
+        raise ConfigError(f"{place} has no preprocess_cfg with mean and std; add those of the model's training.")
     return f"local-dir:{what}", "", {}
 
 
