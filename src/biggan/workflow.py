@@ -1,20 +1,30 @@
-"""Each task as one call with everything wired: load, plan, train; what Python users and the command line both use."""
+"""Each task as one call with everything wired: load, plan, train, adopt, import, export.
 
-from collections.abc import Callable
-from dataclasses import replace
+What Python users and the command line both use.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import TypeVar
 
-from biggan.config import Config
+from biggan.config import Config, Optim, Train, from_json
 from biggan.data.loader import Loader
 from biggan.data.packed import Packed, prepare
 from biggan.errors import ConfigError, Interrupted, ModelError, nearest
-from biggan.models.bundle import CONFIG, MODEL, load_bundle
+from biggan.interop import hub, recognise
+from biggan.interop.imported import Imported
+from biggan.models.bundle import CONFIG, MODEL, Bundle, load_bundle, save_bundle
+from biggan.models.statistics import MOST_AT_ONCE, truncation_table
 from biggan.sampling.pipeline import Pipeline
 from biggan.sitting import Sitting, Watch, begin, check_place
 from biggan.training.hardware import Need, Precision, check_memory, compute_dtype, estimate, pick_device, pick_precision
 from biggan.training.interrupt import StopRequest
 from biggan.training.loop import Training, every, fit
 from biggan.training.runlock import RunLock
+from biggan.training.state import save_state
+
+Part = TypeVar("Part", Optim, Train)
 
 BUNDLED = Path(__file__).parent / "models" / "bundled"
 
@@ -23,12 +33,19 @@ def load(path_or_name: str | Path) -> Pipeline:
     """Loads a model to draw from, on the CPU (`Pipeline.to` moves it).
 
     Args:
-        path_or_name: The folder of a run or a model, or the name of a model that ships with the package.
+        path_or_name: The folder of a run or a model, a published checkpoint (see `interop/recognise.py`), the name of a
+            model that ships with the package, or `biggan-deep-128`, `-256` or `-512`.
 
     Raises:
-        ModelError: No such folder or name, or the folder holds no undamaged model.
+        ModelError: No such path or name, or no undamaged model is there.
     """
-    return Pipeline(load_bundle(find_model(path_or_name)))
+    return Pipeline(open_model(path_or_name))
+
+
+def open_model(path_or_name: str | Path) -> Bundle:
+    """The model that `load` draws from; arguments and errors as there."""
+    given = str(path_or_name)
+    return recognise.read(given).bundle if recognise.is_foreign(given) else load_bundle(find_model(given))
 
 
 def bundled_models() -> list[str]:
@@ -37,13 +54,13 @@ def bundled_models() -> list[str]:
 
 
 def find_model(path_or_name: str | Path) -> Path:
-    """The folder of a model by path or bundled name; a folder that holds a model goes first.
+    """The folder of a model of ours, by path or bundled name; a folder that holds a model goes first.
 
     Raises:
         ModelError: No such folder or name, or the folder holds no model.
     """
-    path, names = Path(path_or_name), bundled_models()
-    needed = f"a model is a folder with {CONFIG} and {MODEL}"
+    path, names = Path(path_or_name), [*bundled_models(), *hub.NAMES]
+    needed = f"a model is a folder with {CONFIG} and {MODEL}, or a published checkpoint"
     if (path / CONFIG).is_file() and (path / MODEL).is_file():
         return path
     if str(path_or_name) in names:
@@ -123,6 +140,68 @@ def train(
             sitting.restore()
             go(sitting, Loader(packed, config.train.seed, config.data.mirror, place))
     return out
+
+
+def add_truncations(
+    bundle: Bundle, places: Sequence[float], num_latents: int, measured: Callable[[int, int], None]
+) -> None:
+    """Measures a model's statistics at some truncations, in place of those it has; nothing for no places.
+
+    Args:
+        bundle: The model.
+        places: Truncations in (0, 1], rising.
+        num_latents: Latents behind each row, 64 or more.
+        measured: Takes rows measured so far, and all of them.
+
+    Raises:
+        ConfigError: Too few latents.
+    """
+    if num_latents < MOST_AT_ONCE:
+        raise ConfigError(f"--latents is {num_latents}; allowed is {MOST_AT_ONCE} or more.")
+    if places:
+        bundle.statistics.tables["truncation"] = truncation_table(bundle.G, places, num_latents, measured)
+
+
+def adopt(found: Imported, source: str | Path, out: str | Path, watch: Watch | None = None) -> Config:
+    """Makes a run of a foreign checkpoint, which `train` goes on with if it is given the settings returned.
+
+    Args:
+        found: A checkpoint with both networks and their optimizers.
+        source: Where the images are, as for `train`.
+        out: The run folder, new or empty.
+        watch: Who follows.
+
+    Raises:
+        ConfigError: The checkpoint lacks what training needs, the data are of other classes, or the folder is in use.
+        DataError: The data cannot be read.
+        DiskFailed: A write failed.
+    """
+    place, model = Path(out), found.bundle.G.config
+    if not found.trained:
+        raise ConfigError("This checkpoint has no D and optimizers to go on training with; leave out --data.")
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise ConfigError(f"--out {place} is there already; give a new folder for the run.")
+    optim, train = _recorded(Optim, found.config), _recorded(Train, found.config)
+    images = found.iterations * optim.d_steps * train.batch_size
+    train = replace(train, total_images=2 * images or train.total_images)
+    config = Config(model=model, optim=optim, train=train)
+    packed = prepare(str(source), model.resolution, config.data, (watch or Watch()).packing)
+    if (packed.num_classes, packed.channels) != (model.num_classes, model.image_channels):
+        has = f"{packed.num_classes} classes and {packed.channels} channels"
+        wants = f"{model.num_classes} and {model.image_channels}"
+        raise ConfigError(f"--data {source} has {has}, this checkpoint {wants}; give the data that it was trained on.")
+    config = resolve(config, packed, pick_precision(train.precision, pick_device("auto")))
+    begin(place, config, str(source), packed)
+    save_state(place, images, found.trained, {"seconds": 0.0})
+    found.bundle.class_names = packed.class_names
+    save_bundle(place, found.bundle, None)
+    return config
+
+
+def _recorded(kind: type[Part], values: Mapping[str, object]) -> Part:
+    """The settings of one kind among those that a checkpoint records."""
+    names = {field.name for field in fields(kind)}
+    return from_json(kind, {name: value for name, value in values.items() if name in names}, "the checkpoint")
 
 
 def _stoppable(packing: Callable[[int, int], None], stop: StopRequest) -> Callable[[int, int], None]:

@@ -44,12 +44,12 @@ def describe(path_or_name: str | Path) -> dict[str, Any]:
     is_run = (path / RUN).is_file()
     facts: dict[str, Any] = {}
     if not is_run or (path / "model.safetensors").exists():
-        path = workflow.find_model(path_or_name)
-        facts = _model_facts(load_bundle(path))
+        bundle = workflow.open_model(path_or_name)
+        path, facts = bundle.path or path, _model_facts(bundle)
     facts = {"folder": str(path), "kind": "run" if is_run else "model", **facts}
     if is_run:
         facts |= {"states": [int(state.name) for state in list_states(path)], "figures": _last_figures(path)}
-    files = sorted(file for file in path.iterdir() if file.is_file())
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     return {**facts, "files": {file.name: file.stat().st_size for file in files}}
 
 

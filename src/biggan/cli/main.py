@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib import import_module
+from keyword import iskeyword
 
 from biggan import __version__
 from biggan.errors import BigGANError, OutOfMemory, UserError, nearest
@@ -13,6 +14,9 @@ COMMANDS = {
     "interpolate": "draw the way between two images, as a strip or an animation",
     "grid": "draw a sheet of classes and seeds",
     "truncation-curve": "draw the same images at several truncations",
+    "imagine": "draw what a text says",
+    "import": "make a model of ours of a published checkpoint",
+    "export": "write a model in another layout",
     "data": "pack and inspect images",
     "info": "say what a model or run folder is",
 }
@@ -33,7 +37,8 @@ def dispatch(argv: list[str]) -> None:
     elif word in ("-V", "--version"):
         print(f"torch-biggan {__version__}")
     elif word in COMMANDS:
-        import_module(f"biggan.cli.{word.replace('-', '_')}").run(argv[1:])
+        module = word.replace("-", "_") + "_" * iskeyword(word)
+        import_module(f"biggan.cli.{module}").run(argv[1:])
     else:
         raise UserError(f"biggan {word!r} is not a command{nearest(word, [*COMMANDS]) or '; see biggan --help.'}")
 
