@@ -6,6 +6,7 @@ A module's graph is a program and is never run: of it only constants are read. N
 
 import itertools
 import math
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -43,6 +44,7 @@ def read(path: Path) -> tuple[dict[str, Array], list[Array]]:
         ConfigError: TensorFlow is not installed.
         ModelError: A file is missing or damaged.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its remarks on the processor are no answer to the user
     try:
         tf = import_module("tensorflow")
         saved = import_module("tensorflow.core.protobuf.saved_model_pb2").SavedModel()
