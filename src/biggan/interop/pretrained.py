@@ -56,6 +56,7 @@ class BigGAN(nn.Module):
         config: What to make, with fresh weights; a config of ours will do too.
         interpolation: How statistics between two rows are read (`models.statistics.Rule`).
         drift: Make a power iteration in each forward in training mode, and begin in that mode, as the package does.
+        network: G and its statistics, instead of fresh ones.
 
     Attributes:
         config: What it is made from.
@@ -65,13 +66,19 @@ class BigGAN(nn.Module):
         ConfigError: A setting is outside what is allowed.
     """
 
-    def __init__(self, config: BigGANConfig | Model, *, interpolation: Rule = "linear", drift: bool = False) -> None:
+    def __init__(
+        self,
+        config: BigGANConfig | Model,
+        *,
+        interpolation: Rule = "linear",
+        drift: bool = False,
+        network: tuple[Generator, Statistics] | None = None,
+    ) -> None:
         super().__init__()
         if interpolation not in get_args(Rule):
             raise ConfigError(f"interpolation is {interpolation!r}; allowed is {' or '.join(get_args(Rule))}.")
         self.config, self.drift = config, drift
-        G = generator(_drifting(config, drift))
-        self.generator = _Generator(G, _unmeasured(G, getattr(config, "n_stats", 2)), interpolation)
+        self.generator = _Generator(*(network or _fresh(config, drift)), interpolation)
         self.train(drift)
 
     @classmethod
@@ -97,10 +104,7 @@ class BigGAN(nn.Module):
             ConfigError: A download needs the extra `hub`.
         """
         config, G, statistics = _opened(str(pretrained_model_name_or_path), cache_dir, drift)
-        with without_memory():
-            model = cls(config, interpolation=interpolation, drift=drift)
-        model.generator = _Generator(G, statistics, interpolation)
-        return model.train(drift)
+        return cls(config, interpolation=interpolation, drift=drift, network=(G, statistics))
 
     def train(self, mode: bool = True) -> "BigGAN":
         """Sets the mode; batch norm takes its statistics from the tables in both."""
@@ -167,14 +171,15 @@ def _drifting(config: BigGANConfig | Model, drift: bool) -> Model:
     return replace(model, power_iteration="per_forward" if drift else "per_step")
 
 
-def _unmeasured(G: Generator, num_rows: int) -> Statistics:
-    """A table of the statistics that a network begins with."""
+def _fresh(config: BigGANConfig | Model, drift: bool) -> tuple[Generator, Statistics]:
+    """A network with fresh weights, and tables of the statistics that it begins with."""
+    G, num_rows = generator(_drifting(config, drift)), getattr(config, "n_stats", 2)
     rows = {
         f"{name}.{part}": norm.get_buffer(part).expand(num_rows, -1)
         for name, norm in norms(G)
         for part in ("stored_mean", "stored_var")
     }
-    return Statistics({"truncation": Table(torch.linspace(0, 1, num_rows), rows)})
+    return G, Statistics({"truncation": Table(torch.linspace(0, 1, num_rows), rows)})
 
 
 def _opened(name: str, cache_dir: str | Path | None, drift: bool) -> tuple[BigGANConfig | Model, Generator, Statistics]:
