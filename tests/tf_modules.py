@@ -133,7 +133,7 @@ class Module:
     def settle(self) -> None:
         """Statistics near what the norms meet, so that no layer is silent; each row of the tables is another."""
         met: dict[str, list[Tensor]] = {}
-        for _ in range(3):
+        for _ in range(2):
             Drawing(self, None, met).draw(*self.latents())
         for name, moments in met.items():
             mean, var = torch.stack(moments).mean(0).numpy()

@@ -215,10 +215,10 @@ def test_helpers_without_a_session_say_what_to_call(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("source", ["ours", "Hugging Face"])
 def test_the_notebook_s_flow_runs(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = make_folder(tmp_path / "model") if source == "ours" else GOLDEN / "pretrained" / "layout128_ch4"
+    model = make_folder(tmp_path / "model") if source == "ours" else GOLDEN / "pretrained" / "tiny"
     monkeypatch.setattr(sys, "argv", [str(EXAMPLE), str(model), str(tmp_path / "out")])
     left = runpy.run_path(str(EXAMPLE))
-    pixels = 32 if source == "ours" else 128
+    pixels = 32 if source == "ours" else 16
     with (
         Image.open(tmp_path / "out" / "samples.png") as sheet,
         Image.open(tmp_path / "out" / "interpolation.png") as way,
