@@ -208,7 +208,7 @@ def test_a_name_is_quoted_and_cut(tmp_path):
         (saved({"a": 1}), "has 'a' of type int"),
         (saved({1: torch.ones(1)}), "has '1' of type Tensor"),
         (saved({"w": torch.ones(2, dtype=torch.float64)}), "has 'w' in float64"),
-        (saved({"w": torch.ones(2, dtype=torch.uint8)}), "has 'w' in uint8"),
+        (saved({"w": torch.ones(2, dtype=torch.int64)}), "has 'w' in int64"),
         (saved({"w": torch.tensor([1.0, float("nan")])}), "holds NaN or Inf in 'w'"),
         (saved({"w": torch.tensor([1.0, float("inf")])}), "holds NaN or Inf in 'w'"),
         (saved({"w": torch.ones(0, 5)}), "'w' of shape [0, 5], which is empty"),

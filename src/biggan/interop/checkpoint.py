@@ -20,7 +20,6 @@ from biggan.interop.torchfile import UNDAMAGED, damaged, first_line, survey
 WRAPPERS = ("state_dict", "model")  # under which training programs keep a network's tensors
 PARALLEL = "module."  # what DataParallel puts before every name
 WIDENED = (torch.float16, torch.bfloat16)
-KEPT = (torch.float32, torch.int64)
 
 Value = TypeVar("Value")
 
@@ -159,11 +158,11 @@ def _without_parallel(found: dict[str, Value]) -> dict[str, Value]:
 
 
 def _plain(path: Path, name: str, tensor: Tensor) -> Tensor:
-    """A tensor in float32 (or int64), in order, of its own."""
+    """A tensor in float32, in order."""
     tensor = tensor.detach()
     if tensor.dtype in WIDENED:
         tensor = tensor.float()
-    if tensor.dtype not in KEPT:
+    if tensor.dtype != torch.float32:
         kind = str(tensor.dtype).removeprefix("torch.")
         raise ModelError(f"{path} has {name[:80]!r} in {kind}; save it in float32, float16 or bfloat16.")
     if tensor.numel() == 0:

@@ -335,6 +335,15 @@ def test_settings_of_training_come_by_our_names(tmp_path):
     }
 
 
+def test_settings_that_are_no_numbers_are_passed_over(tmp_path):
+    config = {**CONFIG, "BN_eps": "1e-4", "G_lr": "x", "D_lr": float("nan"), "seed": True, "num_D_steps": 2.0}
+    imported = load(put(tmp_path, {**networks(), "state_dict": {"itr": -1, "config": config}}))
+    assert imported.config == {"d_steps": 2}
+    assert isinstance(imported.config["d_steps"], int)
+    assert imported.iterations == 0
+    assert "The epsilon of batch norm is taken to be 1e-05." in imported.notes
+
+
 # --- optimizers ---
 
 
@@ -429,6 +438,9 @@ def mixed(change: str) -> dict[str, object]:
             files["G"]["blocks.1.0.extra"] = torch.ones(1)
         case "misshapen":
             files["D"]["blocks.1.0.conv2.bias"] = torch.ones(3)
+        case "attention of few channels":
+            files["G"]["blocks.2.1.gamma"] = torch.tensor(1.0)
+            files["G"]["blocks.2.0.conv1.weight"] = torch.ones(4, 8, 3, 3)
         case "nan":
             files["D"]["blocks.1.0.conv2.bias"][0] = float("nan")
         case "other tensors":
@@ -451,6 +463,7 @@ def mixed(change: str) -> dict[str, object]:
         ("partial", "G.pth lacks the tensor blocks.1.0.conv2.weight"),
         ("extra", "G.pth has an unknown tensor 'blocks.1.0.extra'"),
         ("misshapen", "D.pth has blocks.1.0.conv2.bias of shape [3] where"),
+        ("attention of few channels", "G.pth is of no BigGAN that there is: Attention needs 8 channels"),
         ("nan", "D.pth holds NaN or Inf in 'blocks.1.0.conv2.bias'"),
         ("other tensors", "G.pth holds no generator's tensors"),
     ],

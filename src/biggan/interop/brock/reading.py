@@ -20,12 +20,12 @@ from biggan.interop.imported import Imported, Overrides
 from biggan.models.build import discriminator, generator, without_memory
 from biggan.models.bundle import Bundle, check_class_names
 from biggan.models.layers import norms
-from biggan.models.network import Generator
+from biggan.models.network import Discriminator, Generator
 from biggan.models.statistics import Statistics, Table
 from biggan.sampling import imagenet
 
 STANDING = re.compile(r"(.+)\.bn\.(stored_mean|stored_var|accumulation_counter)")  # of the reference's own batch norm
-FURTHER = re.compile(r".+\.(u|sv)[1-9]\d*")  # of singular values beyond the first, which alone normalises
+SINGULAR = re.compile(r".+\.(?:u|sv)(\d{1,3})")
 TOLD = {"resolution": "resolution", "n_classes": "num_classes", "G_ch": "g_channels"}  # what must not differ
 
 Tensors = dict[str, Tensor]
@@ -56,9 +56,7 @@ def load(path: Path, overrides: Overrides, *, copy: str | None = None, training:
     names = _class_names(overrides, model.num_classes)
     if "G_ema" not in save.files:
         notes.append(f"There is no averaged generator; pictures are drawn from {save.generator.name}.")
-    with without_memory():
-        G = generator(model)
-        D = discriminator(model) if "D" in found else None
+    G, D = _unfilled(save.generator, model, "D" in found)
     found["G_ema"] = _fitted(save.generator, found["G_ema"], G, notes)
     G.load_state_dict(found["G_ema"], assign=True)
     if D is not None:
@@ -153,6 +151,15 @@ def _assumptions(model: Model, with_D: bool, said: Record, known: set[str]) -> l
     return notes
 
 
+def _unfilled(path: Path, model: Model, with_D: bool) -> tuple[Generator, Discriminator | None]:
+    """The networks without memory."""
+    try:
+        with without_memory():
+            return generator(model), discriminator(model) if with_D else None
+    except ConfigError as error:  # layers that do not fit each other
+        raise ModelError(f"{path} is of no BigGAN that there is: {str(error).rstrip('.')}; {shapes.WHOLE}.") from error
+
+
 def _class_names(overrides: Overrides, number: int) -> list[str]:
     if overrides.class_names is None:
         return imagenet.class_names() if number == 1000 else [f"class {i}" for i in range(number)]
@@ -170,7 +177,9 @@ def _fitted(path: Path, tensors: Tensors, network: nn.Module, notes: list[str]) 
     than the other network has are left out.
     """
     expected = network.state_dict()
-    further = {name for name in tensors if name not in expected and FURTHER.fullmatch(name)}
+    tracked = Listing(path, {name: () for name in tensors}).count("linear.u{}")
+    extra = {name: SINGULAR.fullmatch(name) for name in tensors if name not in expected}
+    further = {name for name, found in extra.items() if found and 0 < int(found[1]) < tracked}
     if further:
         notes.append(f"{path.name} tracks more singular values than the other network; these are left out.")
     fitted = {name: tensor for name, tensor in tensors.items() if name not in further}

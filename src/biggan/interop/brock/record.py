@@ -26,6 +26,7 @@ NUMBERS = {  # theirs -> ours, where they mean the same
     "D_ortho": "ortho_d",
     "seed": "seed",
 }
+WHOLE = ("d_steps", "ema_start", "seed")  # numbers that count
 MOST = 2**40
 
 
@@ -61,7 +62,7 @@ class Record:
         for theirs, ours in NUMBERS.items():
             value = self.number(theirs)
             if value is not None:
-                found[ours] = value
+                found[ours] = int(value) if ours in WHOLE else value
         if "ortho_g" in found or "ortho_d" in found:
             found["ortho_kind"] = "reference"
         for ours, theirs in (("beta1", "B1"), ("beta2", "B2")):
