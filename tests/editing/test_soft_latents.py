@@ -1,29 +1,18 @@
 """Soft classes and the debiased average equal BigSleep's numbers, and mean what they say for every generator."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny_models import MODEL, UNCONDITIONAL
+from perceptors import MODELS
+from tiny_models import MODEL
 
 from biggan.config import Model
 from biggan.editing.soft_latents import Average, class_table, conditions, soft_classes, soft_top
 from biggan.models.build import build
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "bigsleep"
-DEEP = Model(
-    architecture="biggan-deep",
-    resolution=32,
-    num_classes=3,
-    g_channels=4,
-    d_channels=4,
-    g_attention=(),
-    d_attention=(),
-    dim_z=8,
-    shared_dim=8,
-)
 
 
 def golden(name: str) -> dict[str, torch.Tensor]:
@@ -41,7 +30,20 @@ def test_soft_classes_equal_bigsleeps() -> None:
     arrays = golden("latents.npz")
     logits = arrays["cls_n15"]
     torch.testing.assert_close(soft_classes(logits), arrays["classes_sigmoid_n15"])
-    torch.testing.assert_close(soft_classes(logits, 15, 2.0), arrays["classes_topk15_temp2_n15"])
+    torch.testing.assert_close(soft_top(logits, 15, 2.0), arrays["classes_topk15_temp2_n15"])
+
+
+def test_at_most_so_many_classes_keep_their_shares() -> None:
+    logits = torch.randn(2, 3, 7, requires_grad=True)
+    shares = (logits / 0.5).softmax(-1)
+    for most in (1, 3, 7, 9):
+        classes = soft_classes(logits, most, 0.5)
+        kept = classes > 0
+        assert bool((kept.sum(-1) == min(most, 7)).all())
+        assert torch.equal(classes[kept], shares[kept])
+        assert float(classes.detach().sum(-1).max()) <= 1 + 1e-6
+    [gradient] = torch.autograd.grad(classes[..., 0].sum(), logits)
+    assert bool((gradient[..., 0] > 0).all())
 
 
 def test_the_soft_top_of_a_batch_is_that_of_each_row_and_passes_gradients_to_the_winners() -> None:
@@ -70,17 +72,6 @@ def test_an_average_without_decay_is_the_latest_value() -> None:
     average = Average([torch.ones(2)], 0.0)
     average.update([torch.full((2,), 5.0)])
     assert torch.equal(average.value()[0], torch.full((2,), 5.0))
-
-
-MODELS = {
-    "hierarchical": MODEL,
-    "flat": replace(MODEL, hierarchical_z=False),
-    "a table in every layer": replace(MODEL, hierarchical_z=False, shared_dim=0),
-    "unconditional": UNCONDITIONAL,
-    "deep": DEEP,
-    "deep, published order": replace(DEEP, condition="zy"),
-    "deep, unconditional": replace(DEEP, num_classes=0),
-}
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())

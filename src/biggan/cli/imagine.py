@@ -14,6 +14,7 @@ from biggan.editing.imagine import Progress, Watch, imagine
 from biggan.editing.imagined import Imagined
 from biggan.editing.scorers import load_scorer
 from biggan.editing.settings import Guidance
+from biggan.errors import ConfigError
 from biggan.sampling.drawn import file_stem
 from biggan.workflow import load
 
@@ -28,7 +29,7 @@ def run(argv: list[str]) -> None:
 def command(
     prompt: PromptText = None,
     *,
-    model: Annotated[str, tyro.conf.arg(metavar="MODEL")],
+    model: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None,
     penalise: str | None = None,
     image: Path | None = None,
     image_weight: float = 1.0,
@@ -58,6 +59,8 @@ def command(
         save_every: Steps between previews and saved states.
         device: auto (the first GPU, or else the CPU), cpu, cuda, cuda:1 or mps.
     """
+    if model is None:
+        raise ConfigError("--model is missing; give a run folder, a model folder, or fashion-mnist.")
     request = Request(
         prompts=tuple(parse_prompts(prompt, "the prompt")) if prompt is not None else (),
         penalised=tuple(parse_prompts(penalise, "--penalise")) if penalise is not None else (),

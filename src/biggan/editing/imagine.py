@@ -173,9 +173,7 @@ class Run:
     def measure(self) -> None:
         """Scores the pictures as they are, keeps the best of each seed, and takes a frame for the strip."""
         x, _ = self.guide.measure()
-        self.frames.append((self.guide.done, to_bytes(x).cpu().contiguous()))
-        if len(self.frames) > MOST_FRAMES:
-            self.frames = self.frames[::2]
+        self.frames = thinned([*self.frames, (self.guide.done, to_bytes(x).cpu().contiguous())])
 
     def save(self) -> None:
         """Writes the state, and the pictures as they are."""
@@ -192,6 +190,11 @@ class Run:
         if self.guide.done > self.steps:
             self.watch.say(f"The run has done {self.guide.done:,} steps already; these are its results.")
         return write_results(self.out, self.asked, self.guide, self.frames, self.pipe.class_names)
+
+
+def thinned(frames: list[tuple[int, Tensor]]) -> list[tuple[int, Tensor]]:
+    """The frames, without every other one but the first and the last where there are too many."""
+    return frames if len(frames) <= MOST_FRAMES else [*frames[:-1:2], frames[-1]]
 
 
 def read_state(folder: Path) -> tuple[int, dict[str, Tensor]]:

@@ -21,18 +21,22 @@ def soft_classes(logits: Tensor, max_classes: int | None = None, temperature: fl
 
     Args:
         logits: Any real numbers.
-        max_classes: None for the sigmoid of each; else at most so many classes at once, by `soft_top`.
-        temperature: Of `soft_top`.
+        max_classes: None for the sigmoid of each, as in BigSleep; else at most so many classes at once, with their
+            shares of softmax(logits / temperature), the others zero.
+        temperature: Of the softmax.
     """
     if max_classes is None or logits.shape[-1] == 0:
         return logits.sigmoid()
-    return soft_top(logits, min(max_classes, logits.shape[-1]), temperature)
+    shares = (logits / temperature).softmax(-1)
+    top = shares.topk(min(max_classes, logits.shape[-1]))
+    return torch.zeros_like(shares).scatter(-1, top.indices, top.values)
 
 
 def soft_top(x: Tensor, k: int, temperature: float = 1.0) -> Tensor:
     """The k largest of x (…, K) as shares, differentiable, the others zero; BigSleep's `differentiable_topk`.
 
-    Each winner's share is its softmax(x / temperature) among those that have not won before it.
+    Each winner's share is its softmax(x / temperature) among those that have not won before it. That suits a thousand
+    classes; of few, the last winners get large shares whatever their x, which `soft_classes` avoids.
     """
     total = torch.zeros_like(x)
     for _ in range(k):

@@ -27,7 +27,7 @@ from biggan.editing.goal import to_rgb
 from biggan.editing.guidance import frozen
 from biggan.editing.objective import class_loss, latent_loss, similarities, similarity_loss
 from biggan.editing.scorers import Scorer, load_scorer
-from biggan.editing.soft_latents import Average, class_table, conditions, soft_classes
+from biggan.editing.soft_latents import Average, class_table, conditions, soft_top
 from biggan.errors import ConfigError
 from biggan.interop.big_sleep_rules import clip_square, create_text_path, draw_cuts, draw_latents
 from biggan.interop.pretrained import BigGAN
@@ -188,13 +188,17 @@ class Imagine:
         goals, others = self.encoded_texts["max"], self.encoded_texts["min"]
         if not goals and not others:
             raise ConfigError("There is no prompt; give text, img or encoding, or call set_text first.")
-        classes = soft_classes(cls, self.max_classes, self.class_temperature)
+        classes = self.soft(cls)
         x = to_rgb(self.G.synthesise(conditions(self.G, z, classes, class_table(self.G))))
         cuts = draw_cuts(self.image_size, self.num_cutouts, self.center_bias, self.sizes, self.offsets)
         views = cut(x, cuts[None], self.perceptor.image_size, self.resize)
         found = similarities(self.perceptor.encode_image(views)[None], torch.cat([*goals, *others]))
         signs = torch.tensor([1.0] * len(goals) + [-1.0] * len(others)).to(found)
         return x, (latent_loss(z)[0], class_loss(classes)[0], similarity_loss(found, signs)[0])
+
+    def soft(self, cls: Tensor) -> Tensor:
+        """Class logits (…, classes) as soft classes in [0, 1]."""
+        return cls.sigmoid() if self.max_classes is None else soft_top(cls, self.max_classes, self.class_temperature)
 
     def train_step(self, epoch: int, i: int) -> tuple[Tensor, Tensor]:
         """One step of optimisation; every `save_every` of them the averaged picture is written.
@@ -250,7 +254,7 @@ class Imagine:
         for path in paths:
             check_replaceable(path)
             write_bytes(path, content)
-        latents = {"z": z[0], "classes": soft_classes(cls[0], self.max_classes, self.class_temperature)}
+        latents = {"z": z[0], "classes": self.soft(cls[0])}
         content = save({name: part.detach().cpu().contiguous() for name, part in latents.items()})
         write_bytes(self.filename.with_name(f"{self.filename.name.removesuffix('.png')}.safetensors"), content)
         self.unsaved = False

@@ -1,0 +1,116 @@
+"""The search finds the class whose pictures agree with the prompts, and of each seed the best latents."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from perceptors import ColourScorer
+from tiny_models import MODEL, UNCONDITIONAL
+
+from biggan.editing.goal import Goal
+from biggan.editing.search import CANDIDATES, Survey, begin, best_latents, encode_pictures, nearest_classes, sure_logits
+from biggan.editing.settings import Guidance
+from biggan.editing.soft_latents import soft_classes
+from biggan.models.build import build
+from biggan.models.network import Generator
+
+COLOUR = replace(MODEL, image_channels=3, num_classes=5)
+NAMES = ["one", "two", "three", "four", "five"]
+
+
+def nothing(done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def G() -> Generator:
+    """A generator whose classes have colours, as fresh ones hardly do."""
+    G = build(COLOUR)[0].eval()
+    with torch.no_grad():
+        G.shared.weight.mul_(20)
+    return G
+
+
+def seen(G: Generator, label: int, count: int = 64) -> torch.Tensor:
+    """The mean vector of pictures of a class."""
+    goal = Goal(ColourScorer(), torch.ones(1, 3), torch.ones(1))
+    return encode_pictures(G, goal, torch.randn(count, G.dim_z), torch.full((count,), label)).mean(0, keepdim=True)
+
+
+def test_the_survey_finds_each_class_by_what_its_pictures_have_of_their_own(G: Generator) -> None:
+    means = torch.cat([seen(G, label) for label in range(5)])
+    for label in range(5):
+        goal = Goal(ColourScorer(), (means - means.mean(0))[[label]], torch.ones(1))
+        assert Survey(G, goal, NAMES, 120).run(nothing) == label
+
+
+def test_the_survey_says_how_far_it_is(G: Generator) -> None:
+    calls: list[tuple[int, int]] = []
+    goal = Goal(ColourScorer(), torch.ones(1, 3), torch.ones(1))
+    Survey(G, goal, NAMES, 120).run(lambda done, total: calls.append((done, total)))
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+    assert 100 <= calls[-1][0] <= calls[-1][1] <= 150
+
+
+def test_more_classes_than_pictures_are_chosen_by_their_names() -> None:
+    class Reader(ColourScorer):
+        def encode_text(self, texts: list[str]) -> torch.Tensor:  # type: ignore[override]
+            return torch.eye(3)[[{"red": 0, "ruby": 0, "nothing": 1}.get(text, 2) for text in texts]]
+
+    goal = Goal(Reader(), torch.tensor([[1.0, 0, 0]]), torch.ones(1))
+    names = ["sky", "ruby", "", "sea", "red"]
+    assert nearest_classes(goal, names, 2).tolist() == [1, 4]
+    assert nearest_classes(goal, names, 0).tolist() == [1]
+    assert nearest_classes(goal, names, 5).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_best_of_a_seeds_candidates_is_taken(G: Generator) -> None:
+    goal = Goal(ColourScorer(), ColourScorer().encode_text(["red"]), torch.ones(1))
+    z = best_latents(G, goal, 7, 2)
+    assert torch.equal(z, best_latents(G, goal, 7, 2))
+    assert not torch.equal(z, best_latents(G, goal, 8, 2))
+    score = float(goal.scores(encode_pictures(G, goal, z[None], torch.tensor([2])))[0])
+    others = goal.scores(encode_pictures(G, goal, torch.randn(CANDIDATES, G.dim_z), torch.full((CANDIDATES,), 2)))
+    assert score > float(others.mean())
+
+
+@pytest.mark.parametrize("max_classes", [None, 1, 3, 5])
+@pytest.mark.parametrize("num_classes", [5, 1000])
+def test_sure_logits_give_one_class_nearly_all(num_classes: int, max_classes: int | None) -> None:
+    classes = soft_classes(sure_logits(num_classes, 3, max_classes, 2.0), max_classes, 2.0)
+    assert float(classes[3]) == pytest.approx(0.95, abs=1e-3)
+    assert int(classes.argmax()) == 3
+    if max_classes is None:
+        assert float(classes.sum()) == pytest.approx(1, abs=0.01)
+
+
+def test_a_start_is_a_seeds_own(G: Generator) -> None:
+    goal = Goal(ColourScorer(), ColourScorer().encode_text(["red"]), torch.ones(1))
+    for search in (0, 16):
+        settings = Guidance(search=search)
+        together = begin(G, goal, [4, 9], settings, NAMES, nothing)
+        alone = begin(G, goal, [9], settings, NAMES, nothing)
+        for both, one in zip(together, alone, strict=True):
+            assert both.shape[:2] == (2, G.num_layers)
+            assert torch.equal(both[1:], one)
+        assert not torch.equal(together[0][0], together[0][1])
+
+
+def test_without_a_search_latents_are_bigsleeps(G: Generator) -> None:
+    goal = Goal(ColourScorer(), torch.ones(1, 3), torch.ones(1))
+    z, logits = begin(G, goal, range(200), Guidance(search=0), NAMES, nothing)
+    assert float(z.mean()) == pytest.approx(0, abs=0.05)
+    assert float(z.std()) == pytest.approx(1, abs=0.05)
+    assert float(logits.mean()) == pytest.approx(-3.9, abs=0.02)
+    assert float(logits.std()) == pytest.approx(0.3, abs=0.02)
+    assert not torch.equal(z[:, 0], z[:, 1])
+
+
+def test_a_generator_without_classes_has_only_latents() -> None:
+    G = build(UNCONDITIONAL)[0].eval()
+    goal = Goal(ColourScorer(), torch.ones(1, 3), torch.ones(1))
+    for settings in (Guidance(search=0), Guidance(search=8), Guidance(layers_together=True)):
+        z, logits = begin(G, goal, [0, 1], settings, [], nothing)
+        rows = 1 if settings.layers_together else G.num_layers
+        assert z.shape == (2, rows, G.dim_z)
+        assert logits.shape == (2, rows, 0)
