@@ -5,7 +5,7 @@ What that layout cannot hold is refused here, but for statistics. Not here: file
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,10 @@ class BigGANConfig:
         Raises:
             ConfigError: The layout cannot hold it; the message names the first condition that fails.
         """
-        _require_holdable(model)
+        for ok, holds, here, flags in _conditions(model):
+            if not ok:
+                change = f"train with {flags}, or export with --format brock" if flags else "export with --format brock"
+                raise ConfigError(f"The Hugging Face layout holds {holds}, and this model has {here}; {change}.")
         blocks = g_layout(model)
         width = blocks[-1].out_channels
         attention = [n + 1 for n, block in enumerate(blocks) if block.attention]
@@ -205,41 +208,30 @@ def _words(blocks: Sequence[Block]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _require_holdable(model: Model) -> None:
-    """Checks, in a fixed order, that the layout can hold a network."""
-    anew = "train with {}, or export with --format brock"
-
-    def require(ok: bool, holds: str, here: object, change: str = anew.format("other widths")) -> None:
-        if not ok:
-            raise ConfigError(f"The Hugging Face layout holds {holds}, and this model has {here}; {change}.")
-
-    def flag(text: str) -> str:
-        return anew.format(text)
-
-    elsewhere = "export with --format brock"
-    require(model.architecture == "biggan-deep", "BigGAN-deep alone", model.architecture, elsewhere)
-    require(model.condition == "zy", "the condition [z, y]", "[y, z]", flag("--condition zy"))
-    require(model.wide_output, "a last convolution as wide as its input", "a narrower one", flag("--wide-output"))
+def _conditions(model: Model) -> Iterator[tuple[bool, str, object, str]]:
+    """Whether a condition of the layout is met, what the layout holds, what is here, and which flags would meet it."""
+    widths, attention = "other --g-widths or --g-blocks", "other --g-attention or --g-blocks"
+    yield model.architecture == "biggan-deep", "BigGAN-deep alone", model.architecture, ""
+    yield model.condition == "zy", "the condition [z, y]", "[y, z]", "--condition zy"
+    yield model.wide_output, "a last convolution as wide as its input", "a narrower one", "--wide-output"
     blocks = g_layout(model)
     first, last = blocks[0].channels, blocks[-1].out_channels
-    require(first == FIRST * last, f"a first map {FIRST} times as wide as the last", f"{first} and {last} channels")
+    holds = f"a first map {FIRST} times as wide as the last"
+    yield first == FIRST * last, holds, f"{first} and {last} channels", widths
     for i, o, _, _ in blocks:
-        require(o in (i, i / 2), "blocks that keep or halve their channels", f"one from {i} to {o}")
+        yield o in (i, i / 2), "blocks that keep or halve their channels", f"one from {i} to {o}", widths
     places = [n for n, block in enumerate(blocks) if block.attention]
-    here, without = f"{len(places)} such layers", flag("other --g-attention")
-    require(len(places) < 2, "at most one self-attention layer", here, without)
-    require(places != [len(blocks) - 1], "no self-attention after the last block", "it there", without)
+    yield len(places) < 2, "at most one self-attention layer", f"{len(places)} of them", attention
+    yield places != [len(blocks) - 1], "no self-attention after the last block", "it there", attention
     epsilons = (model.norm_eps, model.output_norm_eps, model.sn_eps)
-    told = f"{', '.join(f'{eps:g}' for eps in epsilons)}"
-    same = flag("equal --norm-eps, --output-norm-eps and --sn-eps")
-    require(len(set(epsilons)) == 1 and epsilons[0] > 0, "one epsilon above 0 for all norms", told, same)
-    embedding = flag("equal --shared-dim and --dim-z")
-    here = f"{model.shared_dim} and {model.dim_z}"
-    require(model.shared_dim == model.dim_z, "class embeddings of z's dimensions", here, embedding)
-    require(model.norm == "batch", "batch norm", model.norm, flag("--norm batch"))
-    ok = model.spectral_norm in ("both", "generator")
-    require(ok, "a spectrally normalised G", f"--spectral-norm {model.spectral_norm}", flag("--spectral-norm both"))
+    here, flags = ", ".join(f"{eps:g}" for eps in epsilons), "equal --norm-eps, --output-norm-eps and --sn-eps"
+    yield len(set(epsilons)) == 1 and min(epsilons) > 0, "one epsilon above 0 for all norms", here, flags
+    here, flags = f"{model.shared_dim} and {model.dim_z}", "equal --shared-dim and --dim-z"
+    yield model.shared_dim == model.dim_z, "class embeddings of z's dimensions", here, flags
+    yield model.norm == "batch", "batch norm", model.norm, "--norm batch"
+    ok, here = model.spectral_norm in ("both", "generator"), f"--spectral-norm {model.spectral_norm}"
+    yield ok, "a spectrally normalised G", here, "--spectral-norm both"
     values = model.num_singular_values
-    require(values == 1, "one singular value of each weight", values, flag("--num-singular-values 1"))
-    require(model.image_channels == 3, "RGB images", f"images of {model.image_channels} channels", elsewhere)
-    require(model.num_classes > 0, "class-conditional models", "no classes", elsewhere)
+    yield values == 1, "one singular value of each weight", values, "--num-singular-values 1"
+    yield model.image_channels == 3, "RGB images", f"images of {model.image_channels} channels", ""
+    yield model.num_classes > 0, "class-conditional models", "no classes", ""

@@ -77,7 +77,7 @@ class BigGAN(nn.Module):
         super().__init__()
         if interpolation not in get_args(Rule):
             raise ConfigError(f"interpolation is {interpolation!r}; allowed is {' or '.join(get_args(Rule))}.")
-        self.config, self.drift = config, drift
+        self.config = config
         self.generator = _Generator(*(network or _fresh(config, drift)), interpolation)
         self.train(drift)
 
