@@ -69,10 +69,8 @@ def import_(
         workflow.add_truncations(found.bundle, places, latents, bar.measuring)
         if data is not None:
             config = workflow.adopt(found, data, out, Watch(say=bar.say, packing=bar.packing))
-            flags = shlex.join(presets.as_flags(config))
-            bar.say(
-                f"Wrote a run to {out}. Go on training: biggan train --data {shlex.quote(data)} {flags} --out {out}"
-            )
+            words = ["biggan", "train", "--data", data, *presets.as_flags(config), "--out", str(out)]
+            bar.say(f"Wrote a run to {out}. Go on training: {shlex.join(words)}")
             return
         save_bundle(out, found.bundle, None)
         G = found.bundle.G

@@ -11,7 +11,7 @@ from biggan.cli.drawing import ModelPlace
 from biggan.cli.parse import run_command
 from biggan.config import to_json
 from biggan.models.build import count_parameters
-from biggan.models.bundle import Bundle, load_bundle
+from biggan.models.bundle import Bundle
 from biggan.sitting import RUN
 from biggan.training.state import list_states
 
