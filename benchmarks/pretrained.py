@@ -37,7 +37,7 @@ def write(folder: str) -> None:
     import torch
 
     from biggan.interop.huggingface import export
-    from biggan.interop.huggingface_config import published
+    from biggan.interop.huggingface.config import published
     from biggan.models.build import build
     from biggan.models.bundle import Bundle
     from biggan.models.statistics import TRUNCATIONS, Statistics, Table, batch_moments

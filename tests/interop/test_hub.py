@@ -13,7 +13,7 @@ from cases import GOLDEN
 from biggan.atomic import sha256, verify
 from biggan.errors import ConfigError, ModelError
 from biggan.interop import hub
-from biggan.interop.huggingface_config import BigGANConfig, published
+from biggan.interop.huggingface.config import BigGANConfig, published
 from biggan.interop.pretrained import BigGAN
 
 TINY = GOLDEN / "pretrained" / "tiny"

@@ -19,8 +19,10 @@ from torch import Tensor
 
 from biggan.config import Config, Model, Optim, Train
 from biggan.errors import ConfigError, ModelError
-from biggan.interop.huggingface import Files, expected_shapes, export, holds, load, read
-from biggan.interop.huggingface_config import BigGANConfig, published
+from biggan.interop.huggingface import export, holds, load, read
+from biggan.interop.huggingface.config import BigGANConfig, published
+from biggan.interop.huggingface.names import expected_shapes
+from biggan.interop.huggingface.reading import Files
 from biggan.interop.imported import Overrides
 from biggan.models.build import build, count_parameters, generator, without_memory
 from biggan.models.bundle import Bundle, load_bundle, save_bundle

@@ -2,7 +2,7 @@
 
 A cached model is opened without any request. What is fetched must have the SHA-256 that stands here: of the file at
 128 px as the Hub says it, at 256 px as a user of the bucket published it. None is known at 512 px, so that model is not
-fetched. Not here: reading the files (`huggingface.py`).
+fetched. Not here: reading the files (`huggingface/`).
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from urllib.request import urlopen
 
 from biggan import atomic
 from biggan.errors import ConfigError, ModelError
-from biggan.interop.huggingface import CONFIG, WEIGHTS, Files, find_files
-from biggan.interop.huggingface_config import PUBLISHED, published
+from biggan.interop.huggingface.config import PUBLISHED, published
+from biggan.interop.huggingface.reading import CONFIG, WEIGHTS, Files, find_files
 
 NAMES = {f"biggan-deep-{resolution}": resolution for resolution in PUBLISHED}
 """Names of the published models -> their resolutions."""

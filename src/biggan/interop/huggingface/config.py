@@ -1,6 +1,6 @@
 """The settings of pytorch-pretrained-biggan: read strictly, as a network of ours, and back.
 
-What that layout cannot hold is refused here, but for statistics. Not here: files and weights (`huggingface.py`).
+What that layout cannot hold is refused here, but for statistics (`writing.py`). Not here: files and tensors.
 """
 
 import itertools
