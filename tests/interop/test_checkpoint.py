@@ -61,7 +61,7 @@ def test_a_state_dict_is_read_as_it_was_saved(tmp_path, stream):
 
 @STREAM
 def test_a_module_s_own_state_dict_is_read(tmp_path, stream):
-    network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3))
+    network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.GroupNorm(1, 3))
     assert same(read_tensors(put(tmp_path, saved(network.state_dict(), stream))), network.state_dict())
 
 
@@ -199,9 +199,9 @@ def test_a_name_is_quoted_and_cut(tmp_path):
         (framed(pickle.dumps({}, 4)), "protocol 4"),
         (framed(b"\x80\x02\x96" + struct.pack("<Q", 2**40) + b"."), "is damaged"),  # BYTEARRAY8
         (framed(b"\x80\x02" + b"(" * 10**5), "is damaged"),
-        (framed(b"\x80\x02]" + b"\x85" * 10**5 + b"."), "holds no tensors by name"),
-        (framed(b"\x80\x02}]" + b"\x85" * 10**5 + b"Ns."), "neither text nor number"),  # whose hash would overflow
-        (framed(b"\x80\x02ccollections\nOrderedDict\n](" + b"]" + b"\x85" * 10**5 + b"Nte\x85R."), "is damaged"),
+        (framed(b"\x80\x02]" + b"\x85" * 50_000 + b"."), "holds no tensors by name"),
+        (framed(b"\x80\x02}]" + b"\x85" * 50_000 + b"Ns."), "neither text nor number"),  # whose hash would overflow
+        (framed(b"\x80\x02ccollections\nOrderedDict\n](" + b"]" + b"\x85" * 50_000 + b"Nte\x85R."), "is damaged"),
         (framed(b"\x80\x02" + b"N" * 2**20 + b"."), "its pickle is larger"),
         (saved([1, 2]), "holds no tensors by name"),
         (saved({"a": {"b": torch.ones(1)}}), "has 'a' of type dict"),
@@ -311,7 +311,7 @@ def test_every_flipped_bit_of_a_zip_s_numbers_is_found(tmp_path):
 @STREAM
 def test_cut_and_flipped_files_are_refused_or_unchanged(tmp_path, stream):
     draw, content = random.Random(0), saved(STATE, stream)
-    for _ in range(150):
+    for _ in range(60):
         place = draw.randrange(len(content))
         changed = bytearray(content)
         changed[place] ^= 1 << draw.randrange(8)

@@ -135,7 +135,9 @@ OF_RECORDS: StandIns = {
     ("numpy.core.multiarray", "scalar"): _scalar,
     ("numpy._core.multiarray", "scalar"): _scalar,
     ("_codecs", "encode"): _encode,
-    ("__builtin__", "set"): lambda *_: None,  # in a module's settings, which are let go
+    # in a module's settings, which are let go: what it has today, and had in PyTorch 1.0
+    ("__builtin__", "set"): lambda *_: None,
+    ("torch.nn.backends.thnn", "_get_thnn_function_backend"): lambda *_: None,
 }
 ACTIVATIONS = "torch.nn.modules.activation"
 # Not among them: what reserves memory for a length that a file claims, and what hashes any object.

@@ -65,43 +65,28 @@ def test_names_shapes_types_and_order_are_those_of_the_listing(tmp_path):
 
 
 @pytest.mark.parametrize("name", GOLDEN_MODELS)
-def test_what_was_read_is_written_as_it_was(tmp_path, name):
-    files = golden_networks(name)
+def test_what_was_read_is_written_as_it_was_and_an_independent_reader_draws_from_it(tmp_path, name):
+    files, forward, model = golden_networks(name), golden(f"{name}/forward"), GOLDEN_MODELS[name]
     brock.export(load(put(tmp_path / "in", files)).bundle, tmp_path / "out")
     for file, network in (("G_ema", "G"), ("G", "G"), ("D", "D")):
         state = torch.load(tmp_path / "out" / f"{file}.pth", weights_only=True)
         assert state.keys() == files[network].keys()
         assert all(torch.equal(tensor, files[network][key]) for key, tensor in state.items())
-
-
-@pytest.mark.parametrize("name", ["biggan32", "sagan32"])
-def test_an_independent_reader_draws_the_reference_s_pictures_from_it(tmp_path, name):
-    brock.export(load(put(tmp_path / "in", golden_networks(name))).bundle, tmp_path / "out")
-    state, forward = torch.load(tmp_path / "out/G_ema.pth", weights_only=True), golden(f"{name}/forward")
-    model = GOLDEN_MODELS[name]
+    state = torch.load(tmp_path / "out/G_ema.pth", weights_only=True)
     c = state["shared.weight"][forward["y"]] if model.shared_dim else torch.eye(10)[forward["y"]]
-    x = Network(state, model).generate(forward["z"], c)
-    torch.testing.assert_close(x.float(), forward["G_eval_out"], atol=1e-5, rtol=0)
-
-
-def test_an_independent_reader_draws_the_deep_reference_s_pictures_from_it(tmp_path):
-    name = "biggandeep64_attn32"
-    brock.export(load(put(tmp_path / "in", golden_networks(name))).bundle, tmp_path / "out")
-    state, forward = torch.load(tmp_path / "out/G_ema.pth", weights_only=True), golden(f"{name}/forward")
-    x = DeepNetwork(state, GOLDEN_MODELS[name]).generate(forward["z"], state["shared.weight"][forward["y"]])
-    torch.testing.assert_close(x.float(), forward["G_eval_out"], atol=2e-5, rtol=0)
+    reader = DeepNetwork if model.architecture == "biggan-deep" else Network
+    x = reader(state, model).generate(forward["z"], c)
+    atol = 2e-5 if model.architecture == "biggan-deep" else 1e-5  # the deep record's own rounding is 1.1e-5
+    torch.testing.assert_close(x.float(), forward["G_eval_out"], atol=atol, rtol=0)
 
 
 @pytest.mark.parametrize(
     "model",
     [
-        TINY,
-        DEEP,
-        replace(TINY, shared_dim=0, hierarchical_z=False),
+        replace(TINY, shared_dim=0, hierarchical_z=False, cross_replica=True),
         replace(TINY, norm="instance", norm_eps=1e-3, sn_eps=1e-4, init="N02", num_power_iterations=2),
-        replace(TINY, norm="none", spectral_norm="discriminator", num_singular_values=2),
-        replace(TINY, d_hidden="thin-reference", d_attention=(16, 8), g_attention=(8, 32)),
-        replace(TINY, cross_replica=True),
+        replace(TINY, norm="none", spectral_norm="discriminator", num_singular_values=2, d_hidden="thin-reference"),
+        replace(TINY, d_attention=(16, 8), g_attention=(8, 32)),
         replace(DEEP, resolution=64, g_attention=(16,), d_attention=(32, 4), d_depth=3),
     ],
 )

@@ -33,11 +33,18 @@ class Save:
 def saves(folder: Path) -> dict[str, Save]:
     """The saves in a folder that have a generator, by suffix."""
     found: dict[str, dict[str, Path]] = {}
-    for path in sorted(folder.iterdir()):
+    for path in _files(folder):
         name = NAME.fullmatch(path.name)
-        if name and path.is_file():
+        if name:
             found.setdefault(name["copy"] or "", {})[name["role"]] = path
     return {copy: Save(files, copy) for copy, files in found.items() if files.keys() & {"G", "G_ema"}}
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError:  # not allowed to look
+        return []
 
 
 def holds(path: Path) -> bool:
@@ -46,7 +53,7 @@ def holds(path: Path) -> bool:
     A file that cannot be read counts where its name is one of theirs, so that reading it says why.
     """
     if path.is_dir():
-        names = (NAME.fullmatch(file.name) for file in path.iterdir() if file.is_file())
+        names = (NAME.fullmatch(file.name) for file in _files(path))
         return any(name and name["role"] in NETWORKS and holds(path / name.string) for name in names)
     try:
         return path.is_file() and shapes.kind(read_shapes(path)) is not None
