@@ -148,7 +148,7 @@ def retensored(draw: random.Random, format_: str, content: bytes) -> bytes:
     """A well-made file in which one tensor is missing, unknown, misshapen, of another type, or not finite."""
     is_safe = format_ == "safetensors"
     tensors = dict(load_safe(content) if is_safe else torch.load(io.BytesIO(content), weights_only=True))
-    name = draw.choice([name for name in tensors if ".sv0" not in name])
+    name = draw.choice(list(tensors))
     tensor = tensors[name]
     match draw.randrange(6):
         case 0:

@@ -3,7 +3,7 @@
 Containers, numbers and texts come out as they are, a tensor as where it lies (`View`), an activation module as its name
 (`Activation`), a numpy scalar as a number. Every name that the pickle mentions is answered by a stand-in made here, and
 any other name ends the reading; nothing of torch is called with what the file says. Not here: the file around the
-pickle (`checkpoint.py`).
+pickle (`torchfile.py`).
 """
 
 import pickle
@@ -192,7 +192,7 @@ class Reader(pickle._Unpickler):
             return DTYPES[name]
         if self.record and module == ACTIVATIONS:
             return type("Activation", (Activation,), {"name": name})
-        _require(self.read(1) != b"", "it breaks off in a name")
+        _require(self.read(1) != b"", "it breaks off in a name")  # which is then not the one that it was to be
         raise Asks(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> Any:

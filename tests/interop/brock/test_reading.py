@@ -292,7 +292,7 @@ def test_old_files_load(tmp_path, stream, old_relu):
     imported = load(place)
     assert imported.iterations == 7
     assert imported.bundle.G.config.norm_eps == 1e-3
-    assert "G.pth lacks 23 singular values of its log, which begin again at 1." in imported.notes
+    assert "G.pth lacks the singular values of its log, which begin again at 1." in imported.notes
     again = {name: torch.ones(1) if name.endswith(".sv0") else tensor for name, tensor in G.state_dict().items()}
     assert same(imported.bundle.G.state_dict(), again)
     assert float(imported.trained["optim_g"]["0.step"]) == 3
@@ -470,6 +470,8 @@ def mixed(change: str) -> dict[str, object]:
             return {**files, "state_dict": {"itr": 1, "config": {**CONFIG, "n_classes": 1000}}}
         case "partial":
             del files["G"]["blocks.1.0.conv2.weight"]
+        case "partial log":
+            del files["G"]["blocks.1.0.conv2.sv0"]
         case "extra":
             files["G"]["blocks.1.0.extra"] = torch.ones(1)
         case "misshapen":
@@ -497,6 +499,7 @@ def mixed(change: str) -> dict[str, object]:
         ("record of another width", "state_dict.pth says that G_ch is 64, and"),
         ("record of other classes", "state_dict.pth says that n_classes is 1000, and"),
         ("partial", "G.pth lacks the tensor blocks.1.0.conv2.weight"),
+        ("partial log", "G.pth lacks the tensor blocks.1.0.conv2.sv0"),
         ("extra", "G.pth has an unknown tensor 'blocks.1.0.extra'"),
         ("misshapen", "D.pth has blocks.1.0.conv2.bias of shape [3] where"),
         ("attention of few channels", "G.pth is of no BigGAN that there is: Attention needs 8 channels"),

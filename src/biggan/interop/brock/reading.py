@@ -173,8 +173,8 @@ def _class_names(overrides: Overrides, number: int) -> list[str]:
 def _fitted(path: Path, tensors: Tensors, network: nn.Module, notes: list[str]) -> Tensors:
     """Tensors in the network's order, all and no others.
 
-    Singular values, which only a log reads, are 1 where an old file lacks them; vectors of further singular values
-    than the other network has are left out.
+    Singular values, which only a log reads, are 1 where an old file has none of them; vectors of further singular
+    values than the other network has are left out.
     """
     expected = network.state_dict()
     tracked = Listing(path, {name: () for name in tensors}).count("linear.u{}")
@@ -183,10 +183,10 @@ def _fitted(path: Path, tensors: Tensors, network: nn.Module, notes: list[str]) 
     if further:
         notes.append(f"{path.name} tracks more singular values than the other network; these are left out.")
     fitted = {name: tensor for name, tensor in tensors.items() if name not in further}
-    lacking = [name for name in expected if name not in fitted and ".sv" in name]
-    if lacking:
-        notes.append(f"{path.name} lacks {len(lacking)} singular values of its log, which begin again at 1.")
-        fitted |= {name: torch.ones(1) for name in lacking}
+    logged = [name for name in expected if ".sv" in name]
+    if logged and not any(name in fitted for name in logged):
+        notes.append(f"{path.name} lacks the singular values of its log, which begin again at 1.")
+        fitted |= {name: torch.ones(1) for name in logged}
     require_shapes(path, fitted, {name: tensor.shape for name, tensor in expected.items()})
     return {name: fitted[name] for name in expected}
 
