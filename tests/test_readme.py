@@ -2,10 +2,12 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import GOLDEN
 from PIL import Image
 
 import biggan
@@ -13,14 +15,18 @@ from biggan.cli.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SHORT = "--batch-size 4 --total-images 16 --g-widths 8 8 8 8 --d-widths 8 8 8 8 --dim-z 16"  # a test's size
+SHORT = {  # a test's size
+    "train": "--batch-size 4 --total-images 16 --g-widths 8 8 8 8 --d-widths 8 8 8 8 --dim-z 16",
+    "imagine": "--steps 1 --search 10 --cutouts 2 --seeds 0",
+}
 COMMAND_LINES = re.findall(r"^\$ biggan (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the README is read in: it has `photos`."""
+    """The folder that the README is read in: it has `photos`, and a small model in the cache of published ones."""
     place = tmp_path_factory.mktemp("desk")
+    shutil.copytree(GOLDEN / "pretrained" / "layout128_ch4", place / "cache" / "biggan-deep-256")
     random = np.random.default_rng(0)
     for name in ("cat", "dog"):
         (place / "photos" / name).mkdir(parents=True)
@@ -33,7 +39,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("line", COMMAND_LINES)
 def test_each_command_of_the_readme_runs(line: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
-    short = SHORT if line.startswith("train") else ""
+    monkeypatch.setenv("BIGGAN_CACHE", str(desk / "cache"))
+    short = SHORT.get(line.split()[0], "")
     assert main([*shlex.split(line), *shlex.split(short)]) == 0
     out = re.search(r"--out (\S+)", line)
     if out and "--dry-run" not in line:
