@@ -1,5 +1,6 @@
 """The search finds the class whose pictures agree with the prompts, and of each seed the best latents."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,18 @@ from perceptors import ColourScorer
 from tiny_models import MODEL, UNCONDITIONAL
 
 from biggan.editing.goal import Goal
-from biggan.editing.search import CANDIDATES, Survey, begin, best_latents, encode_pictures, nearest_classes, sure_logits
+from biggan.editing.search import (
+    CANDIDATES,
+    Survey,
+    begin,
+    best_latents,
+    encode_pictures,
+    name_scores,
+    sure_logits,
+)
 from biggan.editing.settings import Guidance
 from biggan.editing.soft_latents import soft_classes
+from biggan.errors import ConfigError
 from biggan.models.build import build
 from biggan.models.network import Generator
 
@@ -41,7 +51,7 @@ def test_the_survey_finds_each_class_by_what_its_pictures_have_of_their_own(G: G
     means = torch.cat([seen(G, label) for label in range(5)])
     for label in range(5):
         goal = Goal(ColourScorer(), (means - means.mean(0))[[label]], torch.ones(1))
-        assert Survey(G, goal, NAMES, 120).run(nothing) == label
+        assert Survey(G, goal, ["same"] * 5, 120).run(nothing) == label
 
 
 def test_the_survey_says_how_far_it_is(G: Generator) -> None:
@@ -52,16 +62,37 @@ def test_the_survey_says_how_far_it_is(G: Generator) -> None:
     assert 100 <= calls[-1][0] <= calls[-1][1] <= 150
 
 
-def test_more_classes_than_pictures_are_chosen_by_their_names() -> None:
-    class Reader(ColourScorer):
-        def encode_text(self, texts: list[str]) -> torch.Tensor:  # type: ignore[override]
-            return torch.eye(3)[[{"red": 0, "ruby": 0, "nothing": 1}.get(text, 2) for text in texts]]
+class Reader(ColourScorer):
+    """Reads one of five names as the goal's text."""
 
-    goal = Goal(Reader(), torch.tensor([[1.0, 0, 0]]), torch.ones(1))
-    names = ["sky", "ruby", "", "sea", "red"]
-    assert nearest_classes(goal, names, 2).tolist() == [1, 4]
-    assert nearest_classes(goal, names, 0).tolist() == [1]
-    assert nearest_classes(goal, names, 5).tolist() == [0, 1, 2, 3, 4]
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+        if "" in texts:
+            raise ConfigError("The text '' says nothing.")
+        return torch.eye(3)[[0 if text in ("red", "ruby") else 1 for text in texts]]
+
+
+RUBY = Goal(Reader(), torch.tensor([[1.0, 0.0, 0.0]]), torch.ones(1))
+
+
+def test_a_name_that_says_what_the_prompt_does_decides_between_classes_that_look_alike() -> None:
+    G = build(COLOUR)[0].eval()  # fresh: all classes look the same
+    for place in range(5):
+        names = ["sky"] * 5
+        names[place] = " ruby "
+        assert Survey(G, RUBY, names, 20).run(nothing) == place
+
+
+def test_more_classes_than_pictures_are_chosen_by_their_names() -> None:
+    named = name_scores(RUBY, ["sky", "ruby", "tree", "sea", "red"])
+    assert named.tolist() == [0, 1, 0, 0, 1]
+    assert likeliest(named, 2).tolist() == [1, 4]
+    assert likeliest(named, 0).tolist() == [1]
+    assert likeliest(named, 5).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_names_that_a_scorer_does_not_read_have_no_say(G: Generator) -> None:
+    assert name_scores(RUBY, ["ruby", " ", "sky"]).tolist() == [0, 0, 0]
+    assert Survey(G, RUBY, ["ruby", " ", "sky", "sea", "red"], 20).run(nothing) in range(5)
 
 
 def test_the_best_of_a_seeds_candidates_is_taken(G: Generator) -> None:

@@ -3,7 +3,8 @@
 Guidance by gradients alone starts between all classes and in a model of few seldom finds the one that the prompt means;
 a scorer's mean over many pictures of a class is far surer than its word on one. So classes are tried first, by
 sequential halving (Karnin, Koren and Somekh 2013): pictures of each are judged, the better half stays, and is drawn
-again with more. Where there are more classes than pictures, those named most like the prompts are tried.
+again with more. A class's name has a say too, where the scorer can read it: a model that calls a class "ship" helps to
+find ships. Where there are more classes than pictures, those named most like the prompts are tried.
 Nothing here depends on which seeds are asked for together: the survey is the model's and the prompts', the rest a
 seed's own.
 """
@@ -18,6 +19,7 @@ from biggan import latents
 from biggan.editing.goal import Goal, to_rgb
 from biggan.editing.settings import Guidance
 from biggan.editing.soft_latents import SPREAD, START
+from biggan.errors import ConfigError
 from biggan.latents import Stream
 from biggan.models.network import Generator
 from biggan.sampling.sampler import usual_batch_size
@@ -25,7 +27,6 @@ from biggan.sampling.sampler import usual_batch_size
 SURVEY_SEED = 0
 CANDIDATES = 16  # latents of a seed from which the best is taken
 SURE = 0.95  # share of the found class at the start
-MOST_NAME = 100  # letters of a class's name that a scorer reads
 
 Step = Callable[[int, int], None]
 """Takes pictures scored so far, and all of them."""
@@ -58,10 +59,11 @@ def begin(
 
 
 class Survey:
-    """What a generator's classes look like to a scorer, found picture by picture.
+    """What a generator's classes are to a scorer, found picture by picture.
 
     A class is judged by the mean vector of its pictures less that of all classes: what pictures of this generator have
-    in common says nothing, and a class that the scorer takes for many things at once is not near to everything.
+    in common says nothing, and a class that the scorer takes for many things at once is not near to everything. To its
+    cosine comes that of the class's name.
 
     Args:
         G: The generator, ready to draw.
@@ -72,7 +74,9 @@ class Survey:
 
     def __init__(self, G: Generator, goal: Goal, class_names: Sequence[str], pictures: int) -> None:
         self.G, self.goal, self.pictures = G, goal, pictures
-        self.classes = nearest_classes(goal, class_names, pictures // 2)
+        named = name_scores(goal, class_names)
+        self.classes = likeliest(named, pictures // 2)
+        self.named = named[self.classes]
         self.totals = goal.vectors.new_zeros(len(self.classes), goal.vectors.shape[1])
         self.counts = torch.zeros(len(self.classes), dtype=torch.int64)
 
@@ -92,7 +96,7 @@ class Survey:
     def scores(self) -> Tensor:
         """How near each class that was tried is to the goal, on the CPU."""
         means = self.totals / self.counts.to(self.totals.device)[:, None]
-        return self.goal.scores(means - means.mean(0) if len(means) > 1 else means).cpu()
+        return self.named + self.goal.scores(means - means.mean(0) if len(means) > 1 else means).cpu()
 
     def _draw(self, places: Tensor, each: int) -> None:
         """Draws pictures of some of the classes, with the latents that come next for them."""
@@ -103,14 +107,19 @@ class Survey:
         self.counts[places] += each
 
 
-def nearest_classes(goal: Goal, class_names: Sequence[str], most: int) -> Tensor:
-    """Numbers of the classes to try: all, or the `most` (at least 1) whose names are nearest to the goal."""
-    if len(class_names) <= max(1, most):
-        return torch.arange(len(class_names))
-    texts = [name.strip()[:MOST_NAME] or "nothing" for name in class_names]
-    vectors = goal.scorer.encode_text(texts)
-    cosines = torch.cosine_similarity(vectors[:, None], goal.vectors[None], dim=-1) @ goal.weights
-    return cosines.argsort(descending=True, stable=True)[: max(1, most)].cpu()
+def name_scores(goal: Goal, class_names: Sequence[str]) -> Tensor:
+    """How near each class's name is to the goal, (K,) on the CPU; zeros if the scorer cannot read one of them."""
+    try:
+        return goal.scores(goal.scorer.encode_text([name.strip() for name in class_names])).cpu()
+    except ConfigError:  # a name is blank or too long, which is no fault of the prompt's
+        return torch.zeros(len(class_names))
+
+
+def likeliest(named: Tensor, most: int) -> Tensor:
+    """Numbers of the classes to try, by their names' scores (K,): all, or the best `most`, at least 1."""
+    if len(named) <= max(1, most):
+        return torch.arange(len(named))
+    return named.argsort(descending=True, stable=True)[: max(1, most)]
 
 
 @torch.no_grad()
