@@ -15,6 +15,15 @@ from biggan.editing.search import (
     begin,
     best_latents,
     encode_pictures,
+    likeliest,
+    name_scores,
+    sure_logits,
+)
+    CANDIDATES,
+    Survey,
+    begin,
+    best_latents,
+    encode_pictures,
     name_scores,
     sure_logits,
 )
