@@ -319,6 +319,16 @@ def test_cut_and_flipped_files_are_refused_or_unchanged(tmp_path, stream):
         if not is_refused(path):
             assert stream or same(read_tensors(path), STATE)
         refusal(put(tmp_path, content[:place]))
+        refusal(put(tmp_path, content[:place] + content[place + draw.randrange(1, 300) :]))
+
+
+def test_a_zip_whose_entry_runs_past_its_end_is_refused(tmp_path):
+    """Which is an EOFError of zipfile's own."""
+    content = bytearray(framed(b"\x80\x02}."))
+    directory = content.index(b"PK\x01\x02")
+    entry = content.index(b"PK\x01\x02", directory + 1)  # of a/version, of which 2 bytes are there
+    content[entry + 20 : entry + 28] = (len(content) - 20).to_bytes(4, "little") * 2
+    assert "is damaged" in refusal(put(tmp_path, bytes(content)))
 
 
 def is_refused(path: Path) -> bool:
