@@ -135,7 +135,7 @@ def test_what_was_assumed_is_said_and_what_is_given_goes_first():
     assert given.bundle.class_names == list(names)
     assert (given.bundle.G.config.norm_eps, given.bundle.G.config.sn_eps) == (1e-3, 1e-4)
     assert any("truncation 1" in note for note in given.notes)
-    with pytest.raises(ConfigError, match="2 class names were given for 10 classes; give 10"):
+    with pytest.raises(ConfigError, match="2 class names are given for 10 classes; give 10"):
         load(TINY, Overrides(class_names=("a", "b")))
 
 

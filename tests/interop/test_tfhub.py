@@ -205,7 +205,7 @@ def test_overrides_take_the_place_of_the_published_values() -> None:
     assert found.bundle.class_names == list(names)
     assert any("Epsilon is 1e-05" in note for note in found.notes)
     assert imported(source).bundle.class_names == [f"class {i}" for i in range(5)]
-    with pytest.raises(ConfigError, match="4 class names are given for a module of 5 classes"):
+    with pytest.raises(ConfigError, match="4 class names are given for 5 classes"):
         imported(source, overrides=replace(given, class_names=names[:4]))
 
 

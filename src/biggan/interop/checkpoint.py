@@ -2,7 +2,7 @@
 
 A torch file is surveyed before it is loaded (`torchfile.py`): one that asks to run something, claims more than it has,
 or is damaged is refused with one sentence before torch sees it. Then `torch.load(weights_only=True)` reads it. Not
-here: which tensors a model has (`brock/`, `huggingface.py`), and our own files (`models/sealed.py`).
+here: which tensors a model has (`brock/`, `huggingface/`), and our own files (`models/sealed.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ from torch import Tensor
 from biggan.errors import ModelError
 from biggan.interop.pickled import View
 from biggan.interop.torchfile import UNDAMAGED, damaged, first_line, survey
+from biggan.models.sealed import is_finite
 
 WRAPPERS = ("state_dict", "model")  # under which training programs keep a network's tensors
 PARALLEL = "module."  # what DataParallel puts before every name
@@ -167,6 +168,6 @@ def _plain(path: Path, name: str, tensor: Tensor) -> Tensor:
         raise ModelError(f"{path} has {name[:80]!r} in {kind}; save it in float32, float16 or bfloat16.")
     if tensor.numel() == 0:
         raise ModelError(f"{path} has {name[:80]!r} of shape {list(tensor.shape)}, which is empty; {UNDAMAGED}.")
-    if not bool(torch.isfinite(tensor).all()):
+    if not is_finite(tensor):
         raise ModelError(f"{path} holds NaN or Inf in {name[:80]!r}; give a checkpoint from before training broke.")
     return tensor.contiguous()

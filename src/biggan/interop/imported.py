@@ -1,6 +1,6 @@
 """What every reader of foreign checkpoints takes and gives.
 
-Not here: the formats (`brock.py`, `huggingface.py`, `tfhub.py`), and telling them apart (`recognise.py`).
+Not here: the formats (`brock/`, `huggingface/`, `tfhub/`), and telling them apart (`recognise.py`).
 """
 
 from dataclasses import dataclass, field
@@ -8,7 +8,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from biggan.models.bundle import Bundle
+from biggan.errors import ConfigError
+from biggan.models.bundle import Bundle, check_class_names
+from biggan.sampling import imagenet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,22 @@ class Overrides:
     """BigGAN-deep: order of class embedding and z."""
     class_names: tuple[str, ...] | None = None
     """A name for each class."""
+
+    def names_of(self, num_classes: int) -> list[str]:
+        """The names given; else ImageNet's for its thousand classes, else numbers.
+
+        Raises:
+            ConfigError: The names given are not as many as the classes.
+            ModelError: One of them cannot be stored.
+        """
+        if self.class_names is None:
+            is_imagenet = num_classes == imagenet.NUM_CLASSES
+            return imagenet.class_names() if is_imagenet else [f"class {number}" for number in range(num_classes)]
+        if len(self.class_names) != num_classes:
+            count = len(self.class_names)
+            raise ConfigError(f"{count} class names are given for {num_classes} classes; give {num_classes}.")
+        check_class_names(list(self.class_names))
+        return list(self.class_names)
 
 
 @dataclass

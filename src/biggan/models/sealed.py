@@ -33,6 +33,11 @@ def shapes_of(tensors: Mapping[str, Tensor]) -> Shapes:
     return {name: (NAMES[tensor.dtype], tuple(tensor.shape)) for name, tensor in tensors.items()}
 
 
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no number of a tensor is NaN or infinite, by its extremes, which take a tenth of the time of a mask."""
+    return tensor.numel() == 0 or bool(torch.stack(torch.aminmax(tensor)).isfinite().all())
+
+
 def seal(tensors: Mapping[str, Tensor]) -> bytes:
     """The sealed file of these tensors, a function of their names and values alone."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -73,7 +78,7 @@ def unseal(path: Path, expect: Callable[[Shapes], Shapes]) -> tuple[dict[str, Te
     if header.get("__metadata__") != {"sha256": _seal_of(content, start, header)}:
         raise _damaged(path, "its content differs from its checksum")
     for name, tensor in tensors.items():
-        if not bool(torch.isfinite(tensor).all()):
+        if not is_finite(tensor):
             raise _damaged(path, f"{name} holds NaN or Inf")
     return tensors, hashlib.sha256(content).hexdigest()
 

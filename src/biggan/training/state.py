@@ -19,6 +19,7 @@ from torch import Tensor
 
 from biggan import atomic
 from biggan.errors import Diverged, ModelError
+from biggan.models.sealed import is_finite
 
 FORMAT = 1
 STATES = "states"
@@ -74,7 +75,7 @@ def require_finite(tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
     """
     for part, group in tensors.items():
         for name, tensor in group.items():
-            if not bool(torch.isfinite(tensor).all()):
+            if not is_finite(tensor):
                 raise Diverged(f"{part} holds NaN or Inf in {name}; {AFTER_NAN}.")
 
 

@@ -147,7 +147,7 @@ def test_class_names_are_those_given_or_numbers_or_those_of_imagenet(tmp_path):
     place = put(tmp_path / "a", {"G": networks()["G"]})
     assert load(place).bundle.class_names == [f"class {i}" for i in range(5)]
     assert load(place, Overrides(class_names=tuple("vwxyz"))).bundle.class_names == list("vwxyz")
-    with pytest.raises(ConfigError, match="2 class names are given for a checkpoint of 5 classes"):
+    with pytest.raises(ConfigError, match="2 class names are given for 5 classes"):
         load(place, Overrides(class_names=("a", "b")))
     thousand = put(tmp_path / "b", {"G": networks(replace(TINY, num_classes=1000, shared_dim=1))["G"]})
     assert load(thousand).bundle.class_names[0] == "tench"

@@ -18,11 +18,10 @@ from biggan.interop.brock.shapes import Listing
 from biggan.interop.checkpoint import read_tensors, require_shapes
 from biggan.interop.imported import Imported, Overrides
 from biggan.models.build import discriminator, generator, without_memory
-from biggan.models.bundle import Bundle, check_class_names
+from biggan.models.bundle import Bundle
 from biggan.models.layers import norms
 from biggan.models.network import Discriminator, Generator
 from biggan.models.statistics import Statistics, Table
-from biggan.sampling import imagenet
 
 STANDING = re.compile(r"(.+)\.bn\.(stored_mean|stored_var|accumulation_counter)")  # of the reference's own batch norm
 SINGULAR = re.compile(r".+\.(?:u|sv)(\d{1,3})")
@@ -53,7 +52,7 @@ def load(path: Path, overrides: Overrides, *, copy: str | None = None, training:
     if "D" in save.files:
         found["D"] = _tensors(save.files["D"], "D", notes)
     model = _model(save, found, said, overrides, notes)
-    names = _class_names(overrides, model.num_classes)
+    names = overrides.names_of(model.num_classes)
     if "G_ema" not in save.files:
         notes.append(f"There is no averaged generator; pictures are drawn from {save.generator.name}.")
     G, D = _unfilled(save.generator, model, "D" in found)
@@ -158,16 +157,6 @@ def _unfilled(path: Path, model: Model, with_D: bool) -> tuple[Generator, Discri
             return generator(model), discriminator(model) if with_D else None
     except ConfigError as error:  # layers that do not fit each other
         raise ModelError(f"{path} is of no BigGAN that there is: {str(error).rstrip('.')}; {shapes.WHOLE}.") from error
-
-
-def _class_names(overrides: Overrides, number: int) -> list[str]:
-    if overrides.class_names is None:
-        return imagenet.class_names() if number == 1000 else [f"class {i}" for i in range(number)]
-    names = list(overrides.class_names)
-    check_class_names(names)
-    if len(names) != number:
-        raise ConfigError(f"{len(names)} class names are given for a checkpoint of {number} classes; give {number}.")
-    return names
 
 
 def _fitted(path: Path, tensors: Tensors, network: nn.Module, notes: list[str]) -> Tensors:

@@ -22,7 +22,6 @@ from biggan.models.build import generator, without_memory
 from biggan.models.bundle import Bundle
 from biggan.models.network import Generator
 from biggan.models.statistics import Statistics, Table
-from biggan.sampling import imagenet
 
 CONFIG, WEIGHTS, SAFE_WEIGHTS = "config.json", "pytorch_model.bin", "model.safetensors"
 OLD_NAMES = {f"biggan-deep-{R}-{CONFIG}": f"biggan-deep-{R}-{WEIGHTS}" for R in PUBLISHED}
@@ -92,24 +91,12 @@ def read(files: Files, overrides: Overrides) -> Imported:
     except ConfigError as error:
         raise ModelError(f"{files.config}: {error}") from error
     G, statistics = read_generator(files, config, model)
-    names, notes = _class_names(model.num_classes, overrides)
-    notes += [
+    notes = [
         "There are no statistics of untruncated latents; those of truncation 1 stand in.",
         "The layout has no discriminator.",
     ]
-    return Imported(Bundle(G, None, names, statistics), notes)
-
-
-def _class_names(count: int, overrides: Overrides) -> tuple[list[str], list[str]]:
-    """Names of the classes, and what is to be said of them."""
-    names = overrides.class_names
-    if names is not None and len(names) != count:
-        raise ConfigError(f"{len(names)} class names were given for {count} classes; give {count}.")
-    if names is not None:
-        return list(names), []
-    if count == imagenet.NUM_CLASSES:
-        return imagenet.class_names(), ["Classes are called as in ImageNet, in the usual order."]
-    return [f"class {number}" for number in range(count)], ["Classes are called by their numbers."]
+    names, summary = overrides.names_of(model.num_classes), {"imported from": files.weights.name, "assumed": notes}
+    return Imported(Bundle(G, None, names, statistics, summary), notes)
 
 
 def read_generator(files: Files, config: BigGANConfig, model: Model) -> tuple[Generator, Statistics]:

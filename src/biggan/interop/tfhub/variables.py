@@ -27,12 +27,11 @@ from biggan.interop.tfhub.names import (
     variables_of,
 )
 from biggan.models.build import generator, without_memory
-from biggan.models.bundle import Bundle, check_class_names
+from biggan.models.bundle import Bundle
 from biggan.models.layers import norms
 from biggan.models.network import BOTTOM, Generator
 from biggan.models.spectral import advance
 from biggan.models.statistics import TRUNCATIONS, Statistics, Table
-from biggan.sampling import imagenet
 
 EPS = 1e-4  # of batch norm and spectral norm in all six
 FIRST = 16  # channels of the first map, in multiples of the width
@@ -82,7 +81,7 @@ def from_variables(
     G.use_statistics(tables.row())
     notes = _notes(G.config, misfit)
     summary = {"imported from": f"TF-Hub ({G.config.architecture}-{G.config.resolution})", "assumed": notes}
-    return Imported(Bundle(G, None, _class_names(G, overrides), tables, summary), notes)
+    return Imported(Bundle(G, None, overrides.names_of(G.num_classes), tables, summary), notes)
 
 
 def _notes(config: Model, misfit: str | None) -> list[str]:
@@ -208,19 +207,6 @@ def _set_singular_values(G: Generator) -> None:
     if G.config.sn_vectors == "u":
         for name, u in before.items():
             G.get_buffer(name).copy_(u)
-
-
-def _class_names(G: Generator, overrides: Overrides) -> list[str]:
-    """The names given, else ImageNet's for its thousand classes, else numbers."""
-    if overrides.class_names is None:
-        return imagenet.class_names() if G.num_classes == 1000 else [f"class {i}" for i in range(G.num_classes)]
-    names = list(overrides.class_names)
-    check_class_names(names)
-    if len(names) != G.num_classes:
-        raise ConfigError(
-            f"{len(names)} class names are given for a module of {G.num_classes} classes; give that many."
-        )
-    return names
 
 
 def _moments(G: Generator) -> list[str]:
