@@ -19,14 +19,6 @@ from biggan.editing.search import (
     name_scores,
     sure_logits,
 )
-    CANDIDATES,
-    Survey,
-    begin,
-    best_latents,
-    encode_pictures,
-    name_scores,
-    sure_logits,
-)
 from biggan.editing.settings import Guidance
 from biggan.editing.soft_latents import soft_classes
 from biggan.errors import ConfigError
