@@ -122,9 +122,10 @@ def main() -> None:
         "doubled and replaced; zips were made again with a mutated pickle or storage and good checksums; headers and "
         "configs were given other values; and well-made files were given a missing, unknown, misshapen, non-finite "
         "tensor or one of another type. A sentence counts only if it names the file or one beside it that does not "
-        "fit. The zip has checksums, so damage to it is always seen. The stream and safetensors have none: a flipped "
-        "bit within a number that stays finite cannot be told from another number, and is counted apart; names, "
-        "shapes and settings were unchanged in all of these.",
+        "fit. A file that was made again with good checksums, or a config, can become another valid one, and is then "
+        "loaded as that. The zip has checksums, so damage to it is always seen. The stream and safetensors have none: "
+        "a flipped bit within a number that stays finite cannot be told from another number, and is counted apart; "
+        "names, shapes and settings were unchanged in all of these.",
         figures,
     )
     sys.exit(not ok)
