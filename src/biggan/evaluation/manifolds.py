@@ -101,8 +101,8 @@ def nearest_neighbours(x: Tensor, among: Tensor, k: int = 1) -> Neighbours:
 def authenticity(train: Tensor, fake: Tensor) -> float:
     """Share of drawn images that are farther from their nearest training image than that is from any other.
 
-    0.5 to 0.7 for new images of the same distribution (0.67 on Fashion-MNIST), 0 for copies. Averages of images lie near
-    everything and score low without being copies; where there are held-out images, `copies` tells these apart.
+    0.5 to 0.7 for new images of the same distribution (0.67 on Fashion-MNIST), 0 for copies. Averages of images lie
+    near everything and score low without being copies; where there are held-out images, `copies` tells these apart.
 
     Args:
         train: Features (N, D).
@@ -128,9 +128,9 @@ def copies(train: Tensor, held_out: Tensor, fake: Tensor, within: float = 0.7, s
     of a generator that copies nothing, good or bad, and below 0 is chance. The training images are cut at random into
     parts no larger than the held-out set, and each part is compared, so that none is overlooked.
 
-    Measured with the default on 2,000 training and 1,000 held-out images of Fashion-MNIST, features of EfficientNet-Lite0
-    at 64 px: new images -0.002 ± 0.006, copies 1.00, mirrored 0.78, moved by a pixel 0.71, blurred new images 0.003; but
-    copies with noise of 0.05 only 0.15. Pixels as features find those (1.01) and miss moved ones (0.10).
+    Measured on 2,000 training and 1,000 held-out images of Fashion-MNIST, features of EfficientNet-Lite0 at 64 px:
+    new images -0.002 ± 0.006, copies 1.00, mirrored 0.78, moved by a pixel 0.71, blurred new images 0.003; but copies
+    with noise of 0.05 only 0.15. Pixels as features find those (1.01) and miss moved ones (0.10).
 
     Args:
         train: Features (N, D) of the images that the generator learned from.
