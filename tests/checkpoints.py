@@ -4,11 +4,13 @@ import functools
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 import torch
 from cases import golden
 from torch import Tensor, nn
 
 from biggan.config import Model
+from biggan.errors import ModelError
 from biggan.interop import brock
 from biggan.interop.brock.reading import own_statistics
 from biggan.interop.imported import Imported, Overrides
@@ -16,6 +18,8 @@ from biggan.models.build import build
 from biggan.models.bundle import Bundle
 
 NONE = Overrides()
+CONFIG = {"BN_eps": 1e-3, "SN_eps": 1e-8, "G_nl": "inplace_relu", "D_nl": "relu", "resolution": 32, "n_classes": 5}
+"""What a `state_dict.pth` of `TINY` may say."""
 TINY = Model(
     resolution=32,
     num_classes=5,
@@ -60,6 +64,21 @@ def golden_networks(name: str) -> dict[str, dict[str, Tensor]]:
 
 def load(path: Path, overrides: Overrides = NONE, **chosen: str) -> Imported:
     return brock.load(path, overrides, **chosen)
+
+
+def refusal(path: Path, overrides: Overrides = NONE, **chosen: str) -> str:
+    """The one sentence that a checkpoint is refused with."""
+    with pytest.raises(ModelError) as caught:
+        load(path, overrides, **chosen)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert said[-1] in ".?"
+    return said
+
+
+def same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> bool:
+    """Whether tensors are equal, name by name."""
+    return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def optimizer(network: nn.Module, *, old: bool = False) -> dict[str, object]:

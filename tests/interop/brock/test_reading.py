@@ -1,50 +1,31 @@
-"""Checkpoints of BigGAN-PyTorch as models of ours, old ones and incomplete ones too."""
+"""Checkpoints of BigGAN-PyTorch as models of ours, old ones and wrong ones too."""
 
-import os
 import sys
 import types
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from cases import GOLDEN_MODELS, golden, part
-from checkpoints import NONE, TINY, golden_networks, load, made, networks, optimizer, put
+from checkpoints import CONFIG, NONE, TINY, golden_networks, load, made, networks, optimizer, put, refusal, same
 from crafted import CRAFTED
 from torch import Tensor, nn
 
 from biggan.config import Config
-from biggan.errors import ConfigError, ModelError
-from biggan.interop import brock
-from biggan.interop.brock import optimizers
+from biggan.errors import ConfigError
 from biggan.interop.imported import Imported, Overrides
 from biggan.training.loop import Training
 from biggan.training.state import load_optimizer, optimizer_tensors
 
 STREAM = pytest.mark.parametrize("stream", [False, True], ids=["zip", "stream"])
-CONFIG = {"BN_eps": 1e-3, "SN_eps": 1e-8, "G_nl": "inplace_relu", "D_nl": "relu", "resolution": 32, "n_classes": 5}
-
-
-def refusal(path: Path, overrides: Overrides = NONE, **chosen: str) -> str:
-    """The one sentence that a checkpoint is refused with."""
-    with pytest.raises(ModelError) as caught:
-        load(path, overrides, **chosen)
-    said = str(caught.value)
-    assert "\n" not in said
-    assert said.endswith(".")
-    return said
 
 
 def draw(imported: Imported, z: Tensor, y: Tensor) -> Tensor:
     G = imported.bundle.G
     with torch.no_grad():
         return G(z, G.embed(y))
-
-
-def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
-    return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 # --- the reference's numbers ---
@@ -98,16 +79,6 @@ def test_running_statistics_of_the_reference_s_batch_norm_are_taken_as_they_are(
 # --- what does not show ---
 
 
-def test_settings_that_no_shape_shows_come_from_the_record(tmp_path):
-    config = {**CONFIG, "norm_style": "in", "num_G_SV_itrs": 2, "G_init": "N02"}
-    imported = load(put(tmp_path, {"G_ema": networks()["G"], "state_dict": {"itr": 9, "config": config}}))
-    model = imported.bundle.G.config
-    seen = model.norm_eps, model.output_norm_eps, model.sn_eps, model.norm, model.num_power_iterations, model.init
-    assert seen == (1e-3, 1e-5, 1e-8, "instance", 2, "N02")
-    assert imported.iterations == 9
-    assert not [note for note in imported.notes if "epsilon" in note or "taken" in note]
-
-
 def test_without_a_record_each_assumption_is_said(tmp_path):
     notes = load(put(tmp_path, {"G_ema": networks()["G"]})).notes
     assert notes == [
@@ -151,104 +122,6 @@ def test_class_names_are_those_given_or_numbers_or_those_of_imagenet(tmp_path):
         load(place, Overrides(class_names=("a", "b")))
     thousand = put(tmp_path / "b", {"G": networks(replace(TINY, num_classes=1000, shared_dim=1))["G"]})
     assert load(thousand).bundle.class_names[0] == "tench"
-
-
-# --- which files ---
-
-
-def test_the_averaged_generator_is_drawn_from_and_training_goes_on_from_the_other(tmp_path):
-    files = {**networks(), "G_ema": networks(seed=1)["G"]}
-    imported = load(put(tmp_path, files))
-    assert same(imported.bundle.G.state_dict(), files["G_ema"])
-    assert {name: same(imported.trained[name], files[name]) for name in files} == dict.fromkeys(files, True)
-    assert imported.trained["optim_g"] == imported.trained["optim_d"] == {}
-    assert "There is no G_optim.pth with it, so that optimizer begins afresh." in imported.notes
-
-
-def test_an_averaged_generator_alone_draws_and_trains_no_further(tmp_path):
-    imported = load(put(tmp_path, {"G_ema": networks()["G"]}))
-    assert imported.trained == {}
-    assert imported.bundle.D is None
-    assert imported.bundle.training["imported from"] == "BigGAN-PyTorch (G_ema.pth)"
-
-
-def test_nothing_of_training_is_read_if_not_asked_for(tmp_path):
-    place = put(tmp_path, {**networks(), "G_ema": networks(seed=1)["G"]})
-    (place / "G.pth").write_bytes(b"")
-    assert brock.load(place, NONE, training=False).trained == {}
-    assert "G.pth is empty" in refusal(place)
-
-
-def saves(place: Path, *copies: str) -> Path:
-    """A folder with a save under each suffix, whose weights are its place among them."""
-    for seed, copy in enumerate(copies):
-        put(place, {f"{role}{copy and f'_{copy}'}": networks(seed=seed)[role] for role in ("G", "D")})
-    return place
-
-
-def is_seed(imported: Imported, seed: int) -> bool:
-    return same(imported.bundle.G.state_dict(), networks(seed=seed)["G"])
-
-
-def test_the_plain_files_go_before_copies_and_a_copy_can_be_asked_for(tmp_path):
-    place = saves(tmp_path, "copy0", "", "best3")
-    assert is_seed(load(place), 1)
-    assert is_seed(load(place, copy="best3"), 2)
-    assert is_seed(load(place, copy="copy0"), 0)
-    assert "has no copy 'best4'; did you mean 'best3'?" in refusal_of_unfinished(place, "best4")
-
-
-def refusal_of_unfinished(place: Path, copy: str) -> str:
-    with pytest.raises(ModelError) as caught:
-        load(place, copy=copy)
-    return str(caught.value)
-
-
-def test_without_plain_files_the_copy_that_came_furthest_is_read_and_said(tmp_path):
-    place = saves(tmp_path, "copy0", "copy1", "best0")
-    for copy, iterations in (("copy0", 30), ("copy1", 50), ("best0", 40)):
-        put(place, {f"state_dict_{copy}": {"itr": iterations, "config": CONFIG}})
-    imported = load(place)
-    assert is_seed(imported, 1)
-    assert "Of the copies best0, copy0, copy1 the latest was read, copy1." in imported.notes
-
-
-def test_without_records_the_newest_copy_is_read(tmp_path):
-    place = saves(tmp_path, "copy0", "copy1")
-    os.utime(place / "G_copy1.pth", (1, 1))
-    assert is_seed(load(place), 0)
-
-
-def test_one_file_is_read_alone_with_the_record_of_its_own_save(tmp_path):
-    place = saves(tmp_path, "copy0", "best3")
-    put(place, {"state_dict_best3": {"itr": 5, "config": CONFIG}, "state_dict": {"itr": 6, "config": CONFIG}})
-    imported = load(place / "G_best3.pth")
-    assert is_seed(imported, 1)
-    assert (imported.iterations, imported.bundle.D, imported.trained) == (5, None, {})
-    assert "Settings are from state_dict_best3.pth beside it." in imported.notes
-    (place / "G_best3.pth").rename(place / "mine.bin")
-    assert load(place / "mine.bin").iterations == 0
-    assert "has no copy 'best3'" in refusal(place / "mine.bin", copy="best3")
-
-
-def test_what_is_theirs_is_told_by_its_tensors(tmp_path):
-    place = put(tmp_path, {**networks(), "x": {"a": torch.ones(1)}, "state_dict": {"itr": 1, "config": {}}})
-    (place / "notes.txt").write_text("x")
-    (place / "cut.pth").write_bytes(b"PK\x03\x04")
-    (place / "G.pth").rename(place / "weights.dat")
-    held = {path.name: brock.holds(path) for path in place.iterdir()}
-    assert held == {
-        "weights.dat": True,
-        "D.pth": True,
-        "x.pth": False,
-        "state_dict.pth": False,
-        "notes.txt": False,
-        "cut.pth": True,  # reading it says what is wrong
-    }
-    assert brock.holds(place)  # for D.pth
-    (place / "D.pth").unlink()
-    assert not brock.holds(place)
-    assert not brock.holds(tmp_path / "nothing")
 
 
 # --- old files ---
@@ -313,135 +186,6 @@ def test_half_precision_is_widened(tmp_path, dtype):
     G = {name: tensor.to(dtype) for name, tensor in networks()["G"].items()}
     found = load(put(tmp_path, {"G_ema": G})).bundle.G.state_dict()
     assert same(found, {name: tensor.float() for name, tensor in G.items()})
-
-
-@pytest.mark.parametrize(
-    ("name", "activation"),
-    [("G_nl", "leaky"), ("D_nl", "ir"), ("G_activation", nn.SELU()), ("D_activation", nn.ReLU6())],
-)
-def test_another_activation_is_refused(tmp_path, name, activation):
-    said = refusal(
-        put(tmp_path, {"G": networks()["G"], "state_dict": {"itr": 1, "config": {**CONFIG, name: activation}}})
-    )
-    assert f"state_dict.pth says that {name} is" in said
-    assert said.endswith("only networks with ReLU can be read.")
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ({"itr": 1}, "records no config"),
-        ([1], "records no config"),
-        ({"config": torch.Size([1])}, "state_dict.pth asks to run 'torch.Size', which is never done"),
-    ],
-)
-def test_a_record_that_says_nothing_is_said_and_passed_over(tmp_path, value, words):
-    imported = load(put(tmp_path, {**networks(), "state_dict": value}))
-    (note,) = [note for note in imported.notes if "passed over" in note]
-    assert words in note
-    assert imported.config == {}
-
-
-def test_settings_of_training_come_by_our_names(tmp_path):
-    config = {**CONFIG, "G_lr": 1e-4, "D_lr": 4e-4, "G_B1": 0.0, "D_B1": 0.0, "G_B2": 0.999, "D_B2": 0.9}
-    config |= {"adam_eps": 1e-6, "batch_size": 256, "num_D_accumulations": 8, "num_D_steps": 1, "ema_start": 20000}
-    config |= {"ema_decay": 0.9999, "G_ortho": 1e-4, "D_ortho": 0.0, "seed": 3}
-    imported = load(put(tmp_path, {**networks(), "state_dict": {"itr": 4, "config": config}}))
-    assert imported.config == {
-        "lr_g": 1e-4,
-        "lr_d": 4e-4,
-        "adam_eps": 1e-6,
-        "d_steps": 1,
-        "ema_decay": 0.9999,
-        "ema_start": 20000,
-        "ortho_g": 1e-4,
-        "ortho_d": 0.0,
-        "ortho_kind": "reference",
-        "seed": 3,
-        "beta1": 0.0,
-        "batch_size": 2048,
-        "microbatch": 256,
-    }
-
-
-def test_settings_that_are_no_numbers_are_passed_over(tmp_path):
-    config = {**CONFIG, "BN_eps": "1e-4", "G_lr": "x", "D_lr": float("nan"), "seed": True, "num_D_steps": 2.0}
-    imported = load(put(tmp_path, {**networks(), "state_dict": {"itr": -1, "config": config}}))
-    assert imported.config == {"d_steps": 2}
-    assert isinstance(imported.config["d_steps"], int)
-    assert imported.iterations == 0
-    assert "The epsilon of batch norm is taken to be 1e-05." in imported.notes
-
-
-# --- optimizers ---
-
-
-@pytest.mark.parametrize("old", [False, True], ids=["new", "old"])
-def test_optimizers_go_on(tmp_path, old):
-    G, D = made(TINY)
-    files = {**networks(), "G_optim": optimizer(G, old=old), "D_optim": optimizer(D, old=old)}
-    imported = load(put(tmp_path, files))
-    for name, network in (("optim_g", G), ("optim_d", D)):
-        adam = torch.optim.Adam(network.parameters())
-        load_optimizer(adam, imported.trained[name])
-        assert same(optimizer_tensors(adam), imported.trained[name])
-        for i, p in enumerate(network.parameters()):
-            assert torch.equal(imported.trained[name][f"{i}.exp_avg_sq"], p.detach().square())
-            assert float(imported.trained[name][f"{i}.step"]) == 3
-    assert imported.config == {"lr_g": 2e-4, "lr_d": 2e-4, "adam_eps": 1e-6, "beta1": 0.0, "beta2": 0.999}
-
-
-def test_optimizers_before_their_first_step_are_empty(tmp_path):
-    files = {**networks(), "G_optim": {**optimizer(made(TINY)[0]), "state": {}}}
-    assert load(put(tmp_path, files)).trained["optim_g"] == {}
-
-
-def changed_optimizer(change: str) -> dict[str, object]:
-    value = optimizer(made(TINY)[0])
-    state, group = value["state"], value["param_groups"][0]
-    match change:
-        case "of D":
-            return optimizer(made(TINY)[1])
-        case "two groups":
-            value["param_groups"].append(group)
-        case "no state":
-            del state[4]
-        case "no step":
-            del state[4]["step"]
-        case "shape":
-            state[4]["exp_avg"] = torch.ones(3)
-        case "nan":
-            state[4]["exp_avg_sq"].fill_(float("nan"))
-        case "sgd":
-            for one in state.values():
-                del one["exp_avg_sq"]
-        case "other":
-            return {"a": 1}
-    return value
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ("of D", "is of 23 parameters and the network has 37"),
-        ("two groups", "holds no state of one optimizer with one group"),
-        ("other", "holds no state of one optimizer with one group"),
-        ("no state", "has no state for blocks.0.0.conv1.bias"),
-        ("no step", "has no number of steps for blocks.0.0.conv1.bias"),
-        ("shape", "has exp_avg of blocks.0.0.conv1.bias of shape [3], where [8] is needed"),
-        ("nan", "holds NaN or Inf in exp_avg_sq of blocks.0.0.conv1.bias"),
-        ("sgd", "has exp_avg_sq of shared.weight missing, where [5, 3] is needed"),
-    ],
-)
-def test_another_optimizer_is_refused(tmp_path, change, words):
-    place = put(tmp_path, {"G_optim": changed_optimizer(change)})
-    with pytest.raises(ModelError) as caught:
-        optimizers.read(place / "G_optim.pth", made(TINY)[0])
-    assert f"G_optim.pth {words}" in str(caught.value)
-
-
-def test_an_optimizer_that_is_refused_is_so_with_its_save(tmp_path):
-    assert "is of 23 parameters" in refusal(put(tmp_path, {**networks(), "G_optim": changed_optimizer("of D")}))
 
 
 # --- wrong, partial, mixed up ---

@@ -1,0 +1,77 @@
+"""Optimizers' files as a training state has them."""
+
+import pytest
+import torch
+from checkpoints import TINY, load, made, networks, optimizer, put, refusal, same
+
+from biggan.errors import ModelError
+from biggan.interop.brock import optimizers
+from biggan.training.state import load_optimizer, optimizer_tensors
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["new", "old"])
+def test_optimizers_go_on(tmp_path, old):
+    G, D = made(TINY)
+    files = {**networks(), "G_optim": optimizer(G, old=old), "D_optim": optimizer(D, old=old)}
+    imported = load(put(tmp_path, files))
+    for name, network in (("optim_g", G), ("optim_d", D)):
+        adam = torch.optim.Adam(network.parameters())
+        load_optimizer(adam, imported.trained[name])
+        assert same(optimizer_tensors(adam), imported.trained[name])
+        for i, p in enumerate(network.parameters()):
+            assert torch.equal(imported.trained[name][f"{i}.exp_avg_sq"], p.detach().square())
+            assert float(imported.trained[name][f"{i}.step"]) == 3
+    assert imported.config == {"lr_g": 2e-4, "lr_d": 2e-4, "adam_eps": 1e-6, "beta1": 0.0, "beta2": 0.999}
+
+
+def test_optimizers_before_their_first_step_are_empty(tmp_path):
+    files = {**networks(), "G_optim": {**optimizer(made(TINY)[0]), "state": {}}}
+    assert load(put(tmp_path, files)).trained["optim_g"] == {}
+
+
+def changed_optimizer(change: str) -> dict[str, object]:
+    value = optimizer(made(TINY)[0])
+    state, group = value["state"], value["param_groups"][0]
+    match change:
+        case "of D":
+            return optimizer(made(TINY)[1])
+        case "two groups":
+            value["param_groups"].append(group)
+        case "no state":
+            del state[4]
+        case "no step":
+            del state[4]["step"]
+        case "shape":
+            state[4]["exp_avg"] = torch.ones(3)
+        case "nan":
+            state[4]["exp_avg_sq"].fill_(float("nan"))
+        case "sgd":
+            for one in state.values():
+                del one["exp_avg_sq"]
+        case "other":
+            return {"a": 1}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("of D", "is of 23 parameters and the network has 37"),
+        ("two groups", "holds no state of one optimizer with one group"),
+        ("other", "holds no state of one optimizer with one group"),
+        ("no state", "has no state for blocks.0.0.conv1.bias"),
+        ("no step", "has no number of steps for blocks.0.0.conv1.bias"),
+        ("shape", "has exp_avg of blocks.0.0.conv1.bias of shape [3], where [8] is needed"),
+        ("nan", "holds NaN or Inf in exp_avg_sq of blocks.0.0.conv1.bias"),
+        ("sgd", "has exp_avg_sq of shared.weight missing, where [5, 3] is needed"),
+    ],
+)
+def test_another_optimizer_is_refused(tmp_path, change, words):
+    place = put(tmp_path, {"G_optim": changed_optimizer(change)})
+    with pytest.raises(ModelError) as caught:
+        optimizers.read(place / "G_optim.pth", made(TINY)[0])
+    assert f"G_optim.pth {words}" in str(caught.value)
+
+
+def test_an_optimizer_that_is_refused_is_so_with_its_save(tmp_path):
+    assert "is of 23 parameters" in refusal(put(tmp_path, {**networks(), "G_optim": changed_optimizer("of D")}))
