@@ -63,7 +63,7 @@ def import_(
     places = _truncations(truncations)
     check_place(out)
     with Bar() as bar:
-        found = recognise.read(path, overrides, copy=copy)
+        found = recognise.read(path, overrides, copy=copy, training=data is not None)
         for note in found.notes:
             bar.say(f"note: {note}")
         workflow.add_truncations(found.bundle, places, latents, bar.measuring)

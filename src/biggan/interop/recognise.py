@@ -36,24 +36,27 @@ def is_foreign(path_or_name: str) -> bool:
     return format_of(path) is not None or (path_or_name in hub.NAMES and not path.exists())
 
 
-def read(path_or_name: str, overrides: Overrides | None = None, *, copy: str | None = None) -> Imported:
+def read(
+    path_or_name: str, overrides: Overrides | None = None, *, copy: str | None = None, training: bool = False
+) -> Imported:
     """Reads a foreign checkpoint.
 
     Args:
         path_or_name: A file or folder, or one of `hub.NAMES`.
         overrides: What the file leaves unsaid.
         copy: Which of the copies in a BigGAN-PyTorch folder, such as `best3`.
+        training: Read what training goes on from too, where it is there.
 
     Raises:
         ModelError: Nothing that we read is there, or it is damaged; the message names the file or tensor.
         ConfigError: An override that does not suit it, or a package to read it with is missing.
     """
-    found = _read(path_or_name, overrides or Overrides(), copy)
+    found = _read(path_or_name, overrides or Overrides(), copy, training)
     found.bundle.sha256 = fingerprint(found.bundle.G)
     return found
 
 
-def _read(path_or_name: str, overrides: Overrides, copy: str | None) -> Imported:
+def _read(path_or_name: str, overrides: Overrides, copy: str | None, training: bool) -> Imported:
     path = Path(path_or_name)
     kind = format_of(path)
     if copy is not None and kind != "brock":
@@ -63,7 +66,7 @@ def _read(path_or_name: str, overrides: Overrides, copy: str | None) -> Imported
     if kind == "tfhub":
         return tfhub.load(path, overrides)
     if kind == "brock":
-        return brock.load(path, overrides, copy=copy)
+        return brock.load(path, overrides, copy=copy, training=training)
     if path_or_name in hub.NAMES:
         return huggingface.read(hub.find(path_or_name), overrides)
     if path.exists():
