@@ -178,3 +178,10 @@ def test_an_export_replaces_nothing(tmp_path, capsys):
     (tmp_path / "out" / "thesis.tex").write_text("dear")
     assert main(["export", str(PUBLISHED), "--format", "huggingface", "--out", str(tmp_path / "out")]) == 2
     assert "give a new or empty folder" in capsys.readouterr().err
+
+
+def test_an_empty_folder_of_a_published_name_is_said_to_hold_no_model(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "biggan-deep-128").mkdir()
+    assert main(["info", "biggan-deep-128"]) == 2
+    assert "biggan-deep-128 holds no model; a model is a folder" in capsys.readouterr().err
