@@ -119,8 +119,13 @@ class Goal:
         return similarities(vectors[:, None], self.vectors) @ self.weights
 
 
-def make_goal(scorer: Scorer, request: Request) -> Goal:
+def make_goal(scorer: Scorer, request: Request, device: torch.device | str = "cpu") -> Goal:
     """A request as a scorer sees it.
+
+    Args:
+        scorer: The text-image model.
+        request: What is asked.
+        device: Where the scorer computes.
 
     Raises:
         ConfigError: The picture cannot be read, or the scorer does not take a text.
@@ -131,7 +136,7 @@ def make_goal(scorer: Scorer, request: Request) -> Goal:
     weights = [prompt.weight for prompt in prompts] + [-prompt.weight for prompt in penalised]
     if request.image is not None:
         with torch.no_grad():
-            seen = scorer.encode_image(read_image(request.image, scorer.image_size)[None])
+            seen = scorer.encode_image(read_image(request.image, scorer.image_size)[None].to(device))
         vectors, weights = [*vectors, seen], [*weights, request.image_weight]
     found = torch.cat(vectors).detach()
     return Goal(scorer, found, torch.tensor(weights).to(found))

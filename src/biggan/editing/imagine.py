@@ -77,7 +77,7 @@ def imagine(
         pipe: The model; its generator computes where it is, in float32, and is left as it was.
         request: The prompts.
         out: Folder of the run; new, empty, or this very run's.
-        scorer: The text-image model.
+        scorer: The text-image model, on the generator's device.
         seeds: A picture for each, 0 to 2^63 - 1.
         steps: Steps of optimisation; a finished run goes on when there are more.
         save_every: Steps between measurements, previews and saved states.
@@ -95,7 +95,7 @@ def imagine(
     out, settings, watch = Path(out), settings or Guidance(), watch or Watch()
     _check_length(seeds, steps, save_every)
     asked = Asked.make(pipe, request, scorer.name, seeds, settings)
-    goal = make_goal(scorer, request)
+    goal = make_goal(scorer, request, pipe.generator.linear.weight.device)
     begin_folder(out, asked, check_only=True)
     with StopRequest() as stop, RunLock(out), frozen(pipe.generator, pipe.bundle.statistics):
         atomic.recover(out)

@@ -4,7 +4,7 @@ Guidance by gradients alone starts between all classes and in a model of few sel
 a scorer's mean over many pictures of a class is far surer than its word on one. So classes are tried first, by
 sequential halving (Karnin, Koren and Somekh 2013): pictures of each are judged, the better half stays, and is drawn
 again with more. A class's name has a say too, where the scorer can read it: a model that calls a class "ship" helps to
-find ships. Where there are more classes than pictures, those named most like the prompts are tried.
+find ships. Where there are many classes for the pictures, those named most like the prompts are tried.
 Nothing here depends on which seeds are asked for together: the survey is the model's and the prompts', the rest a
 seed's own.
 """
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from biggan import latents
-from biggan.editing.goal import Goal, to_rgb
+from biggan.editing.goal import AT_ONCE, Goal, to_rgb
 from biggan.editing.settings import Guidance
 from biggan.editing.soft_latents import SPREAD, START
 from biggan.errors import ConfigError
@@ -25,6 +25,7 @@ from biggan.models.network import Generator
 from biggan.sampling.sampler import usual_batch_size
 
 SURVEY_SEED = 0
+EACH = 8  # pictures there have to be for each class that is tried
 CANDIDATES = 16  # latents of a seed from which the best is taken
 SURE = 0.95  # share of the found class at the start
 
@@ -48,7 +49,8 @@ def begin(
         class_names: A name for each class.
         step: Takes pictures searched so far, and all of them.
     """
-    rows = 1 if settings.layers_together else G.num_layers
+    together = G.config.architecture == "biggan" if settings.layers_together is None else settings.layers_together
+    rows = 1 if together else G.num_layers
     if settings.search == 0:
         starts = [unsure_start(seed, rows, G.dim_z, G.num_classes) for seed in seeds]
         return torch.stack([z for z, _ in starts]), torch.stack([logits for _, logits in starts])
@@ -61,9 +63,8 @@ def begin(
 class Survey:
     """What a generator's classes are to a scorer, found picture by picture.
 
-    A class is judged by the mean vector of its pictures less that of all classes: what pictures of this generator have
-    in common says nothing, and a class that the scorer takes for many things at once is not near to everything. To its
-    cosine comes that of the class's name.
+    A class is judged by the mean cosine of its pictures with the goal, after taking away what the pictures of all
+    classes have in common, plus the cosine of its name.
 
     Args:
         G: The generator, ready to draw.
@@ -75,10 +76,9 @@ class Survey:
     def __init__(self, G: Generator, goal: Goal, class_names: Sequence[str], pictures: int) -> None:
         self.G, self.goal, self.pictures = G, goal, pictures
         named = name_scores(goal, class_names)
-        self.classes = likeliest(named, pictures // 2)
+        self.classes = likeliest(named, pictures // EACH)
         self.named = named[self.classes]
-        self.totals = goal.vectors.new_zeros(len(self.classes), goal.vectors.shape[1])
-        self.counts = torch.zeros(len(self.classes), dtype=torch.int64)
+        self.found = [goal.vectors[:0] for _ in self.classes]  # vectors (n, D) of the pictures of each
 
     def run(self, step: Step) -> int:
         """The best class, after drawing about as many pictures as were allowed."""
@@ -95,22 +95,25 @@ class Survey:
 
     def scores(self) -> Tensor:
         """How near each class that was tried is to the goal, on the CPU."""
-        means = self.totals / self.counts.to(self.totals.device)[:, None]
-        return self.named + self.goal.scores(means - means.mean(0) if len(means) > 1 else means).cpu()
+        common = torch.stack([vectors.mean(0) for vectors in self.found]).mean(0)
+        means = [self.goal.scores(vectors - common).mean() for vectors in self.found]
+        return self.named + torch.stack(means).cpu()
 
     def _draw(self, places: Tensor, each: int) -> None:
         """Draws pictures of some of the classes, with the latents that come next for them."""
-        start, dim = int(self.counts[places[0]]), self.G.dim_z  # those that are left were drawn equally often
-        z = latents.normal(SURVEY_SEED, Stream.SEARCH, start, each, dim).repeat(len(places), 1)
-        found = encode_pictures(self.G, self.goal, z, self.classes[places].repeat_interleave(each))
-        self.totals[places] += found.unflatten(0, (len(places), each)).sum(1)
-        self.counts[places] += each
+        start = len(self.found[int(places[0])])  # those that are left were drawn equally often
+        z = latents.normal(SURVEY_SEED, Stream.SEARCH, start, each, self.G.dim_z).repeat(len(places), 1)
+        vectors = encode_pictures(self.G, self.goal, z, self.classes[places].repeat_interleave(each))
+        for place, more in zip(places.tolist(), vectors.split(each), strict=True):
+            self.found[place] = torch.cat([self.found[place], more])
 
 
 def name_scores(goal: Goal, class_names: Sequence[str]) -> Tensor:
     """How near each class's name is to the goal, (K,) on the CPU; zeros if the scorer cannot read one of them."""
+    names = [name.strip() for name in class_names]
+    parts = (names[first : first + AT_ONCE] for first in range(0, len(names), AT_ONCE))
     try:
-        return goal.scores(goal.scorer.encode_text([name.strip() for name in class_names])).cpu()
+        return torch.cat([goal.scores(goal.scorer.encode_text(part)).cpu() for part in parts])
     except ConfigError:  # a name is blank or too long, which is no fault of the prompt's
         return torch.zeros(len(class_names))
 

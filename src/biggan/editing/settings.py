@@ -20,7 +20,7 @@ class Guidance:
 
     lr: float = 0.07
     """Adam's learning rate."""
-    cutouts: int = 16
+    cutouts: int = 8
     """Cut-outs of each picture at each step."""
     resize: Resize = "bilinear"
     """How cut-outs are brought to the scorer's size."""
@@ -32,9 +32,10 @@ class Guidance:
     """Temperature of the mix that --max-classes makes."""
     ema_decay: float = 0.9
     """Share of the averaged latents kept at each step."""
-    layers_together: bool = False
-    """One z and one class mix for all layers, rather than each layer's own."""
-    search: int = 256
+    layers_together: bool | None = None
+    """One z and one class mix for all layers, rather than each layer's own; none: each its own in BigGAN-deep, where
+    every layer is given all of z, and one for all in BigGAN, whose layers are given parts of z."""
+    search: int = 128
     """Pictures drawn to find the class to begin with; 0: begin between all classes, as BigSleep does."""
 
     def __post_init__(self) -> None:
