@@ -28,7 +28,7 @@ from biggan.sampling.sampler import to_bytes
 ASKED, RESULT, PREVIEW, STRIP = "imagine.json", "result.json", "preview.png", "strip.png"
 FORMAT = 1
 MOST_COLUMNS, MOST_ROWS = 9, 32  # of the strip
-MOST_CLASSES = 5  # named in the results
+MOST_CLASSES, LEAST_CLASS = 5, 0.01  # named in the results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,4 +206,4 @@ def _latents(guide: Guide, kinds: dict[str, list[Tensor]], i: int) -> bytes:
 def _largest(classes: Tensor, class_names: Sequence[str]) -> dict[str, float]:
     """The classes that count most in a picture, and how much."""
     order = classes.argsort(descending=True, stable=True)[:MOST_CLASSES].tolist()
-    return {class_names[k]: round(float(classes[k]), 4) for k in order}
+    return {class_names[k]: round(float(classes[k]), 4) for k in order if classes[k] > LEAST_CLASS or k == order[0]}
