@@ -56,6 +56,15 @@ def text(word: str) -> bytes:
     return b"X" + len(word.encode()).to_bytes(4, "little") + word.encode()
 
 
+def endless() -> bytes:
+    """Lists in lists by reference, ten in each and 40 deep: opcodes of a few hundred bytes, and no end when shown."""
+    opcodes = text("x") + b"q\x000"
+    for depth in range(40):
+        last, this = bytes([depth]), bytes([depth + 1])
+        opcodes += b"](" + 10 * (b"h" + last) + b"eq" + this + b"0"
+    return opcodes + b"h" + bytes([40])
+
+
 def in_tar(pickled: bytes) -> bytes:
     """The format of PyTorch 0.1: a tar of pickles."""
     file = io.BytesIO()

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from crafted import CRAFTED, Calls, command, framed, saved, text
+from crafted import CRAFTED, Calls, command, endless, framed, saved, text
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from biggan.errors import ModelError
+from biggan.interop import pickled
 from biggan.interop.checkpoint import read_record, read_shapes, read_tensors, read_torch, require_shapes
 
 STREAM = pytest.mark.parametrize("stream", [False, True], ids=["zip", "stream"])
@@ -203,6 +204,8 @@ def test_a_name_is_quoted_and_cut(tmp_path):
         (framed(b"\x80\x02}]" + b"\x85" * 50_000 + b"Ns."), "neither text nor number"),  # whose hash would overflow
         (framed(b"\x80\x02ccollections\nOrderedDict\n](" + b"]" + b"\x85" * 50_000 + b"Nte\x85R."), "is damaged"),
         (framed(b"\x80\x02" + b"N" * 2**20 + b"."), "its pickle is larger"),
+        (framed(b"\x80\x02}" + pickle.dumps(10**5000, 2)[2:-1] + b"Ns."), "a whole number has more than 80 bits"),
+        (saved({"w": 10**400}), "a whole number has more than 80 bits"),
         (saved([1, 2]), "holds no tensors by name"),
         (saved({"a": {"b": torch.ones(1)}}), "has 'a' of type dict"),
         (saved({"a": 1}), "has 'a' of type int"),
@@ -337,6 +340,46 @@ def is_refused(path: Path) -> bool:
     except ModelError:
         return bool(refusal(path))
     return False
+
+
+VIEW = b"ctorch._utils\n_rebuild_tensor_v2\n"
+
+
+@pytest.mark.parametrize("state", [b"}" + text("__defaults__") + b"K\x01K\x02\x86s", b"}" + text("x") + b"K\x01s"])
+@pytest.mark.parametrize("slots", [False, True])
+def test_a_file_sets_no_attribute_of_what_reads_it(tmp_path, state, slots):
+    """Which would stay for the whole process."""
+    before = pickled._view.__defaults__, dict(vars(pickled._view))
+    path = put(tmp_path, framed(b"\x80\x02" + VIEW + (b"N" + state + b"\x86" if slots else state) + b"b."))
+    for read in (read_tensors, read_shapes, read_torch, read_record):
+        assert "is damaged: it gives a state to what has none" in refusal(path, read)
+    assert (pickled._view.__defaults__, vars(pickled._view)) == before
+
+
+def test_a_name_of_numbers_that_is_no_text_is_refused_unseen(tmp_path):
+    """`str` of lists in lists by reference, ten each, 40 deep, would not end."""
+    path = put(tmp_path, framed(b"\x80\x02cnumpy\ndtype\n" + endless() + b"\x85R."), "state_dict.pth")
+    assert "asks to run 'numpy.dtype'" in refusal(path, read_record)
+
+
+def test_what_torch_alone_refuses_is_refused_without_its_advice(tmp_path):
+    """Which is to read the file with `weights_only` set to False, and so to run what it asks."""
+    path = put(tmp_path, framed(b"\x80\x02}" + pickle.DUP + b"0."))
+    with pytest.raises(pickle.UnpicklingError, match="weights_only"):
+        torch.load(path, weights_only=True)
+    assert refusal(path) == "is damaged: torch cannot read it; get an undamaged copy."
+
+
+@STREAM
+def test_two_names_of_one_tensor_come_apart(tmp_path, stream):
+    """As safetensors writes no two in one storage."""
+    both = torch.ones(2, 3)
+    state = {"a": both, "b": both, "c": both[1], "d": torch.zeros(1000)}
+    path = put(tmp_path, saved(state, stream))
+    found = read_tensors(path)
+    assert same(found, state)
+    path.write_bytes(save(found))
+    assert same(dict(sorted(read_tensors(path).items())), state)
 
 
 # --- shapes ---

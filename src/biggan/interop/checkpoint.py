@@ -37,8 +37,8 @@ def read_torch(path: Path) -> Any:
         file.seek(0)
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # what the survey let pass and torch does not
-            raise damaged(path, f"torch cannot read it ({first_line(error)})") from error
+        except Exception as error:  # what the survey let pass and torch does not; its advice is to run what is there
+            raise damaged(path, "torch cannot read it") from error
 
 
 def read_record(path: Path) -> Any:
@@ -89,7 +89,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             raise ModelError(f"{path} has {str(name)[:80]!r} of type {kind} among its tensors; give a state dict.")
     if sum(tensor.nbytes for tensor in found.values()) > path.stat().st_size:
         raise ModelError(f"{path} claims more numbers than it has; {UNDAMAGED}.")
-    return _without_parallel({name: _plain(path, name, tensor) for name, tensor in found.items()})
+    return _without_parallel(_apart({name: _plain(path, name, tensor) for name, tensor in found.items()}))
 
 
 def require_shapes(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Sequence[int]]) -> None:
@@ -156,6 +156,16 @@ def _without_parallel(found: dict[str, Value]) -> dict[str, Value]:
     if all(name.startswith(PARALLEL) for name in found):
         return {name.removeprefix(PARALLEL): value for name, value in found.items()}
     return found
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of which no two lie in one storage, which safetensors would not write."""
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        tensors[name] = tensor.clone() if place in seen else tensor
+        seen.add(place)
+    return tensors
 
 
 def _plain(path: Path, name: str, tensor: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ DTYPES = {
 }
 SCALARS = {"f8": "<f8", "f4": "<f4", "i8": "<i8", "i4": "<i4"}
 MOST_DIMENSIONS = 16
+MOST_BITS = 80  # of a whole number: what the older format begins with
 
 
 class Asks(pickle.UnpicklingError):
@@ -105,8 +106,8 @@ class _DType:
     """Stands in for numpy.dtype: remembers the name."""
 
     def __init__(self, code: Any, *_: Any) -> None:
-        if not isinstance(code, str) or code not in SCALARS:
-            raise Asks(f"numpy.dtype({str(code)[:20]})")
+        if not isinstance(code, str) or code not in SCALARS:  # what is no text is not shown: it may be without end
+            raise Asks(f"numpy.dtype({code[:20]})" if isinstance(code, str) else "numpy.dtype")
         self.code = SCALARS[code]
 
     def __setstate__(self, state: Any) -> None:
@@ -142,6 +143,7 @@ OF_RECORDS: StandIns = {
 ACTIVATIONS = "torch.nn.modules.activation"
 # Not among them: what reserves memory for a length that a file claims, and what hashes any object.
 LEFT_OUT = (pickle.BYTEARRAY8, pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET, pickle.DICT)
+OF_WHOLE_NUMBERS = (pickle.INT, pickle.LONG, pickle.LONG1, pickle.LONG4)  # of any length
 
 
 class Reader(pickle._Unpickler):
@@ -223,8 +225,27 @@ def _put_one(reader: Any) -> None:
     reader.put([key, value])
 
 
+def _build(reader: Any) -> None:
+    """Gives a state to a stand-in that expects one; the opcode would set attributes of any other, functions too."""
+    state, target = reader.stack.pop(), reader.stack[-1]
+    _require(isinstance(target, _Dict | _DType | Activation), "it gives a state to what has none")
+    target.__setstate__(state)
+
+
+def _bounded(read: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Of an opcode of a whole number: one that no float can hold, or that is too long to be shown, is refused."""
+
+    def read_number(reader: Any) -> None:
+        read(reader)
+        _require(reader.stack[-1].bit_length() <= MOST_BITS, f"a whole number has more than {MOST_BITS} bits")
+
+    return read_number
+
+
 Reader.dispatch = {
     **{code: read for code, read in pickle._Unpickler.dispatch.items() if bytes([code]) not in LEFT_OUT},
+    **{code[0]: _bounded(pickle._Unpickler.dispatch[code[0]]) for code in OF_WHOLE_NUMBERS},
+    pickle.BUILD[0]: _build,
     pickle.SETITEM[0]: _put_one,
     pickle.SETITEMS[0]: lambda reader: reader.put(reader.pop_mark()),
 }
