@@ -1,9 +1,14 @@
 """What `state_dict.pth` says of networks and training."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from checkpoints import CONFIG, load, networks, put, refusal
+from checkpoints import CONFIG, TINY, load, networks, put, refusal
+from crafted import endless, framed, text
 from torch import nn
+
+from biggan.interop.brock.record import written
 
 
 def test_settings_that_no_shape_shows_come_from_the_record(tmp_path):
@@ -72,3 +77,43 @@ def test_settings_that_are_no_numbers_are_passed_over(tmp_path):
     assert isinstance(imported.config["d_steps"], int)
     assert imported.iterations == 0
     assert "The epsilon of batch norm is taken to be 1e-05." in imported.notes
+
+
+@pytest.mark.parametrize("value", [endless(), b"]" * 100_000 + b"a" * 99_999], ids=["endless", "deep"])
+def test_what_is_no_text_is_never_shown(tmp_path, value):
+    """A few hundred bytes could fill the memory."""
+    for name in ("G_nl", "G_init", "BN_eps", "norm_style", "z_var"):
+        place = put(tmp_path, networks())
+        opcodes = b"\x80\x02}" + text("config") + b"}" + text(name) + value + b"ss."
+        (place / "state_dict.pth").write_bytes(framed(opcodes))
+        if name == "G_nl":
+            assert "state_dict.pth says that G_nl is a list; only networks with ReLU" in refusal(place)
+        else:
+            assert load(place).config == {}
+
+
+@pytest.mark.parametrize("name", ["BN_eps", "resolution", "seed", "batch_size"])
+def test_a_number_that_no_float_holds_is_said_and_passed_over(tmp_path, name):
+    place = put(tmp_path, {**networks(), "state_dict": {"itr": 1, "config": {name: 10**400}}})
+    (note,) = [note for note in load(place).notes if "passed over" in note]
+    assert "a whole number has more than 80 bits" in note
+    place = put(tmp_path, {"state_dict": {"itr": 1, "config": {"D_lr": 2**79, "G_lr": float("-inf")}}})
+    assert load(place).config == {}
+
+
+def test_another_variance_of_z_is_said(tmp_path):
+    for variance, notes in (
+        (0.25, ["state_dict.pth says that z_var is 0.25; here pictures are drawn from N(0, 1)."]),
+        (1.0, []),
+    ):
+        place = put(tmp_path, {**networks(), "state_dict": {"itr": 1, "config": {**CONFIG, "z_var": variance}}})
+        assert [note for note in load(place).notes if "z_var" in note] == notes
+
+
+@pytest.mark.parametrize(
+    ("normed", "says"), [("both", "SN"), ("generator", "SN"), ("discriminator", "none"), ("none", "none")]
+)
+def test_the_record_says_whether_G_has_spectral_norm(normed, says):
+    config = written(replace(TINY, spectral_norm=normed), 5, 0)["config"]
+    assert isinstance(config, dict)
+    assert config["G_param"] == says

@@ -3,7 +3,6 @@
 It is read without loading anything (`checkpoint.read_record`): numbers and texts, and the names of activation modules.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,9 +39,9 @@ class Record:
     iterations: int = 0
 
     def number(self, name: str) -> int | float | None:
-        """A setting that is a finite number."""
+        """A setting that is a finite number, and not beyond all that is ever set."""
         value = self.settings.get(name)
-        ok = isinstance(value, int | float) and math.isfinite(value) and abs(value) < MOST
+        ok = isinstance(value, int | float) and abs(value) < MOST  # which NaN is not
         return value if ok and not isinstance(value, bool) else None  # type: ignore[return-value]
 
     def model(self) -> dict[str, int | float | str]:
@@ -52,8 +51,9 @@ class Record:
             value = self.number(theirs)
             if value is not None:
                 found[ours] = value
-        if str(self.settings.get("G_init")) in INITS:
-            found["init"] = INITS[str(self.settings["G_init"])]
+        init = self.settings.get("G_init")
+        if isinstance(init, str) and init in INITS:
+            found["init"] = INITS[init]
         return found
 
     def training(self) -> dict[str, object]:
@@ -94,12 +94,18 @@ def read(path: Path, notes: list[str]) -> Record:
         return Record()
     for name in ("G_nl", "D_nl", "G_activation", "D_activation"):
         given = settings.get(name, "relu")
-        activation = given.name if isinstance(given, Activation) else str(given)
-        if activation.lower() not in RELU:
-            raise ModelError(f"{path} says that {name} is {activation[:80]!r}; only networks with ReLU can be read.")
+        activation = given.name if isinstance(given, Activation) else given
+        if not isinstance(activation, str) or activation.lower() not in RELU:
+            # what is no text is not shown: it may be without end
+            shown = repr(activation[:80]) if isinstance(activation, str) else f"a {type(activation).__name__}"
+            raise ModelError(f"{path} says that {name} is {shown}; only networks with ReLU can be read.")
     iterations = value.get("itr", 0)
     ok = type(iterations) is int and 0 <= iterations < MOST
-    return Record(path, settings, iterations if ok else 0)
+    record = Record(path, settings, iterations if ok else 0)
+    variance = record.number("z_var")
+    if variance not in (None, 1):
+        notes.append(f"{path.name} says that z_var is {variance:g}; here pictures are drawn from N(0, 1).")
+    return record
 
 
 def written(model: Model, num_classes: int, iterations: int) -> dict[str, object]:
@@ -130,7 +136,7 @@ def written(model: Model, num_classes: int, iterations: int) -> dict[str, object
         "G_attn": places(model.g_attention),
         "D_attn": places(model.d_attention if model.resolution > 32 else model.d_attention[:1]),
         "norm_style": {"batch": "bn", "instance": "in", "none": "nonorm"}[model.norm],
-        "G_param": "SN" if model.spectral_norm == "both" else "none",
+        "G_param": "SN" if model.spectral_norm in ("both", "generator") else "none",
         "D_param": "SN",
         "G_init": model.init,
         "D_init": model.init,
