@@ -75,3 +75,31 @@ def test_another_optimizer_is_refused(tmp_path, change, words):
 
 def test_an_optimizer_that_is_refused_is_so_with_its_save(tmp_path):
     assert "is of 23 parameters" in refusal(put(tmp_path, {**networks(), "G_optim": changed_optimizer("of D")}))
+
+
+@pytest.mark.parametrize("place", ["step", "lr"])
+@pytest.mark.parametrize(("number", "words"), [(10**400, "more than 80 bits"), (2**79, "has no number of steps")])
+def test_a_number_beyond_all_that_is_ever_set_is_refused_or_left_out(tmp_path, place, number, words):
+    G, _ = made(TINY)
+    value = optimizer(G)
+    group = value["param_groups"][0] if place == "lr" else next(iter(value["state"].values()))
+    group[place] = number
+    path = put(tmp_path, {"G_optim": value}) / "G_optim.pth"
+    if place == "lr" and number < 2**80:
+        assert "lr" not in optimizers.read(path, G)[1]
+    else:
+        with pytest.raises(ModelError, match=words):
+            optimizers.read(path, G)
+
+
+def test_settings_that_the_optimizers_differ_in_are_left_out_and_said(tmp_path):
+    """One setting serves both here; the last that is read must not take its place silently."""
+    G, D = made(TINY)
+    files = {**networks(), "G_optim": optimizer(G), "D_optim": optimizer(D)}
+    files["G_optim"]["param_groups"][0] |= {"betas": (0.5, 0.999), "lr": 1e-4, "eps": 1e-8}
+    imported = load(put(tmp_path, files))
+    assert imported.config == {"lr_g": 1e-4, "lr_d": 2e-4, "beta2": 0.999}
+    assert [note for note in imported.notes if "left out" in note] == [
+        "adam_eps is 1e-08 in G's optimizer and 1e-06 in D's; both have one here, so it was left out.",
+        "beta1 is 0.5 in G's optimizer and 0 in D's; both have one here, so it was left out.",
+    ]

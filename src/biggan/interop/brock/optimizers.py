@@ -4,7 +4,6 @@ A file maps to parameters by position: `params` lists numbers from 0, or in file
 parameters had.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from biggan.errors import ModelError
 from biggan.interop.checkpoint import read_torch
 
+MOST = 2**40  # of steps, and of any setting
 WHOLE = "give the optimizer's file of the same save, or leave it out"
 
 
@@ -59,7 +59,7 @@ def read(path: Path, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, f
 def _step(path: Path, name: str, step: object) -> Tensor:
     """The number of steps, which old files have as a plain number."""
     value = step.item() if isinstance(step, Tensor) and step.numel() == 1 else step
-    if not isinstance(value, int | float) or not (math.isfinite(value) and 0 <= value < 2**40):
+    if not isinstance(value, int | float) or not 0 <= value < MOST:  # which NaN is not
         raise ModelError(f"{path} has no number of steps for {name}; {WHOLE}.")
     return torch.tensor(float(value))
 
@@ -77,4 +77,4 @@ def _settings(group: dict[str, Any]) -> dict[str, float]:
     betas = group.get("betas")
     pair = betas if isinstance(betas, tuple | list) and len(betas) == 2 else (None, None)
     found: dict[str, Any] = {"lr": group.get("lr"), "adam_eps": group.get("eps"), "beta1": pair[0], "beta2": pair[1]}
-    return {name: float(value) for name, value in found.items() if type(value) in (int, float) and math.isfinite(value)}
+    return {name: float(value) for name, value in found.items() if type(value) in (int, float) and abs(value) < MOST}

@@ -1,7 +1,7 @@
 """From the files of a save of BigGAN-PyTorch's to a model of ours, and to what training goes on from."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -191,11 +191,28 @@ def _trained(
     trained, settings = {"G": found["G_ema"], "D": found["D"], "G_ema": found["G_ema"]}, dict[str, object]()
     if "G_ema" in save.files:
         trained["G"] = _fitted(save.files["G"], _tensors(save.files["G"], "G", notes), G, notes)
+    groups: list[dict[str, float]] = []
     for role, name, network in (("G_optim", "optim_g", G), ("D_optim", "optim_d", D)):
         if role in save.files:
             trained[name], group = optimizers.read(save.files[role], network)
-            settings |= {f"lr_{name[-1]}" if setting == "lr" else setting: value for setting, value in group.items()}
+            settings |= {f"lr_{name[-1]}": group.pop("lr")} if "lr" in group else {}
+            groups.append(group)
         else:
             trained[name] = {}
             notes.append(f"There is no {role}.pth with it, so that optimizer begins afresh.")
-    return trained, settings
+    return trained, {**settings, **_of_both(groups, notes)}
+
+
+def _of_both(groups: Sequence[Mapping[str, float]], notes: list[str]) -> dict[str, float]:
+    """Settings that the optimizers, which have one here, agree on."""
+    agreed: dict[str, float] = {}
+    for name in dict.fromkeys(name for group in groups for name in group):
+        values = list(dict.fromkeys(group[name] for group in groups if name in group))
+        if len(values) == 1:
+            agreed[name] = values[0]
+        else:
+            of_G, of_D = values
+            notes.append(
+                f"{name} is {of_G:g} in G's optimizer and {of_D:g} in D's; both have one here, so it was left out."
+            )
+    return agreed
