@@ -363,3 +363,19 @@ def test_an_export_replaces_an_export_and_nothing_else(tmp_path, opened):
     assert load(theirs, AS_IT_SAYS).bundle.G.config == bundle.G.config
     assert holds(theirs)
     assert sorted(path.name for path in theirs.iterdir()) == ["config.json", "pytorch_model.bin"]
+
+
+def test_an_override_that_is_not_allowed_is_no_fault_of_the_file_s():
+    with pytest.raises(ConfigError) as caught:
+        load(TINY, Overrides(norm_eps=5.0))
+    assert "norm_eps is 5.0" in str(caught.value).replace("-", "_")
+    assert "config.json" not in str(caught.value)
+
+
+def test_of_a_config_no_more_is_read_than_any_has(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    (tmp_path / "config.json").write_text("{}")
+    assert holds(tmp_path)
+    with (tmp_path / "config.json").open("r+b") as file:
+        file.truncate(2**40)  # sparse; read as a whole it would end the process
+    assert not holds(tmp_path)

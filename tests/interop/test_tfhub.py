@@ -335,3 +335,10 @@ def test_a_module_s_folder_reads_as_its_variables(deep: bool, tmp_path: Path) ->
     (tmp_path / "variables" / "variables.index").write_bytes(b"cut")
     with pytest.raises(ModelError, match="cannot be read"):
         tfhub.load(tmp_path, NONE)
+
+
+def test_an_override_that_is_not_allowed_is_no_fault_of_the_module_s() -> None:
+    with pytest.raises(ConfigError) as caught:
+        imported(module(False), overrides=Overrides(norm_eps=5.0))
+    assert "norm_eps is 5.0" in str(caught.value).replace("-", "_")
+    assert str(PLACE) not in str(caught.value)

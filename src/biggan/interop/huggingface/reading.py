@@ -3,7 +3,6 @@
 Not here: the settings (`config.py`), and where the published models are (`interop/hub.py`).
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,10 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from biggan.atomic import read_json
 from biggan.config import Model
 from biggan.errors import ConfigError, ModelError
 from biggan.interop.checkpoint import read_tensors, require_shapes
-from biggan.interop.huggingface.config import PUBLISHED, BigGANConfig
+from biggan.interop.huggingface.config import MOST_BYTES, PUBLISHED, BigGANConfig
 from biggan.interop.huggingface.names import expected_shapes, is_moment, names_of, to_ours
 from biggan.interop.imported import Imported, Overrides
 from biggan.models.build import generator, without_memory
@@ -41,8 +41,8 @@ def holds(path: Path) -> bool:
     if files is None or files.weights.name != SAFE_WEIGHTS:
         return files is not None
     try:
-        values = json.loads(files.config.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        values = read_json(files.config, MOST_BYTES)
+    except ModelError:
         return False
     return isinstance(values, dict) and "format" not in values
 
@@ -82,14 +82,15 @@ def read(files: Files, overrides: Overrides) -> Imported:
     Raises:
         ModelError: A file is missing or damaged, the config is not this layout's, or a tensor is missing, unknown or
             of another shape; the message names it.
-        ConfigError: As many class names as there are classes were not given.
+        ConfigError: An override that is not allowed, or not as many class names as there are classes.
     """
     config = BigGANConfig.from_json_file(files.config)
     given = {name: value for name, value in asdict(overrides).items() if name != "class_names" and value is not None}
     try:
-        model = replace(config.to_model(), **given)
+        model = config.to_model()
     except ConfigError as error:
         raise ModelError(f"{files.config}: {error}") from error
+    model = replace(model, **given)  # which is no fault of the file's
     G, statistics = read_generator(files, config, model)
     notes = [
         "There are no statistics of untruncated latents; those of truncation 1 stand in.",

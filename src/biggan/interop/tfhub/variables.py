@@ -5,7 +5,7 @@ Not here: what the variables are called (`names.py`), and the files that they ar
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,18 @@ def from_variables(
     Raises:
         ModelError: A variable is missing, unknown, of another shape or kind, or not finite; the message names it. Or
             they are of none of the six, or tables of BigGAN-deep do not fit its batch norms.
+        ConfigError: An override that is not allowed.
     """
     arrays = {re.sub(r"^module/|:0$", "", name): array for name, array in variables.items()}
+    given = {name: value for name, value in asdict(overrides).items() if name != "class_names" and value is not None}
+    try:
+        model = _config(path, arrays)
+    except ConfigError as error:
+        raise ModelError(f"{path}: {error}") from error
+    model = replace(model, **given)  # which is no fault of the file's
     try:
         with without_memory():
-            G = generator(_config(path, arrays, overrides))
+            G = generator(model)
     except ConfigError as error:
         raise ModelError(f"{path}: {error}") from error
     misfit = _misfit(G, statistics) if statistics else "there are none"
@@ -97,7 +104,7 @@ def _notes(config: Model, misfit: str | None) -> list[str]:
     return notes
 
 
-def _config(path: Path, arrays: Mapping[str, Array], overrides: Overrides) -> Model:
+def _config(path: Path, arrays: Mapping[str, Array]) -> Model:
     """Which module it is, by the number of its blocks and the shapes of its first layers."""
     deep = any(name.endswith(DEEP.ema) for name in arrays)
     names = DEEP if deep else SHALLOW
@@ -116,7 +123,6 @@ def _config(path: Path, arrays: Mapping[str, Array], overrides: Overrides) -> Mo
     settings: dict[str, Any] = {"norm_eps": EPS, "output_norm_eps": EPS, "sn_eps": EPS}
     if deep:
         settings |= {"architecture": "biggan-deep", "condition": "zy", "wide_output": True, "sn_vectors": "uv"}
-    given = {name: value for name, value in asdict(overrides).items() if name != "class_names" and value is not None}
     return Model(
         resolution=resolution,
         num_classes=num_classes,
@@ -125,7 +131,7 @@ def _config(path: Path, arrays: Mapping[str, Array], overrides: Overrides) -> Mo
         g_attention=(names.attention[resolution],),
         dim_z=features - shared_dim if deep else features * (blocks + 1),
         shared_dim=shared_dim,
-        **(settings | given),
+        **settings,
     )
 
 
