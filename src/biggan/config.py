@@ -5,6 +5,7 @@ the images are and where the run goes (`workflow.train` takes both), and what pu
 """
 
 import dataclasses
+import itertools
 import math
 import re
 import types
@@ -156,7 +157,7 @@ class Model:
         _require(self.d_hidden == "wide", "d_hidden", self.d_hidden, "wide with BigGAN-deep")
         for name, step, least, most in (
             ("g_blocks", "up", self.num_doublings, self.num_doublings),
-            ("d_blocks", "down", 0, self.num_doublings + 2),
+            ("d_blocks", "down", 0, self.num_doublings + 1),  # to 2 px, which attention can still halve
         ):
             words = getattr(self, name)
             if not words:
@@ -164,14 +165,16 @@ class Model:
             word = re.compile(f"[1-9][0-9]{{0,4}}({step})?|attention")
             ok = bool(re.fullmatch("[1-9][0-9]{0,4}", words[0])) and all(map(word.fullmatch, words))
             steps = sum(word.endswith(step) for word in words)
-            ok = ok and words[1:2] != ("attention",) and len(words) > 1 and least <= steps <= most
+            doubled = any(pair == ("attention", "attention") for pair in itertools.pairwise(words))
+            ok = ok and words[1:2] != ("attention",) and len(words) > 1 and not doubled and least <= steps <= most
             count = f"{least}" if least == most else f"{least} to {most}"
             example = f"words such as 64 64 64{step} attention 32, {count} of them with {step} at {self.resolution} px"
             _require(ok, name, " ".join(words), example)
-            for other in (name.replace("blocks", "widths"), name.replace("blocks", "attention")):
-                if getattr(self, other):
+            for part, nothing in (("widths", ()), ("attention", ()), ("depth", 2)):
+                other = name.replace("blocks", part)
+                if getattr(self, other) != nothing:
                     flags = f"--{name.replace('_', '-')} and --{other.replace('_', '-')}"
-                    raise ConfigError(f"{flags} say the same; give --{other.replace('_', '-')} nothing.")
+                    raise ConfigError(f"{flags} say the same; leave the second at {nothing or 'nothing'}.")
 
     def _check_attention(self) -> None:
         g_places = [8 << i for i in range(self.num_doublings)]

@@ -1,4 +1,4 @@
-"""Each task as one call with everything wired: load, plan, train, adopt, import, export.
+"""Each task as one call with everything wired: load, plan, train, adopt.
 
 What Python users and the command line both use.
 """
@@ -8,10 +8,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TypeVar
 
+from biggan import atomic
 from biggan.config import Config, Optim, Train, from_json
 from biggan.data.loader import Loader
 from biggan.data.packed import Packed, prepare
-from biggan.errors import ConfigError, Interrupted, ModelError, nearest
+from biggan.errors import ConfigError, DiskFailed, Interrupted, ModelError, nearest
 from biggan.interop import hub, recognise
 from biggan.interop.imported import Imported
 from biggan.models.bundle import CONFIG, MODEL, Bundle, load_bundle, save_bundle
@@ -124,8 +125,7 @@ def train(
     out, watch = Path(out), watch or Watch()
     if max_minutes is not None and not max_minutes > 0:
         raise ConfigError(f"--max-time is {max_minutes:g}; allowed is above 0 minutes.")
-    if out.resolve().is_relative_to(Path(source).resolve()):
-        raise ConfigError(f"--out {out} lies in --data {source}, whose pictures it would join; give another --out.")
+    check_apart(out, source)
     check_place(out)
     place = pick_device(device)
     with StopRequest() as stop:
@@ -146,7 +146,7 @@ def train(
 def add_truncations(
     bundle: Bundle, places: Sequence[float], num_latents: int, measured: Callable[[int, int], None]
 ) -> None:
-    """Measures a model's statistics at some truncations, in place of those it has; nothing for no places.
+    """Measures the statistics at some truncations of a model that has none; nothing for no places.
 
     Args:
         bundle: The model.
@@ -155,10 +155,12 @@ def add_truncations(
         measured: Takes rows measured so far, and all of them.
 
     Raises:
-        ConfigError: Too few latents.
+        ConfigError: Too few latents, or the model has such statistics.
     """
     if num_latents < MOST_AT_ONCE:
         raise ConfigError(f"--latents is {num_latents}; allowed is {MOST_AT_ONCE} or more.")
+    if places and bundle.statistics.has(truncation=places[0]):
+        raise ConfigError("This model has its statistics by truncation already; leave out --truncations.")
     if places:
         bundle.statistics.tables["truncation"] = truncation_table(bundle.G, places, num_latents, measured)
 
@@ -182,21 +184,52 @@ def adopt(found: Imported, source: str | Path, out: str | Path, watch: Watch | N
         raise ConfigError("This checkpoint has no D and optimizers to go on training with; leave out --data.")
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise ConfigError(f"--out {place} is there already; give a new folder for the run.")
+    check_apart(place, source)
     optim, train = _recorded(Optim, found.config), _recorded(Train, found.config)
     images = found.iterations * optim.d_steps * train.batch_size
     train = replace(train, total_images=2 * images or train.total_images)
     config = Config(model=model, optim=optim, train=train)
     packed = prepare(str(source), model.resolution, config.data, (watch or Watch()).packing)
+    _check_classes(found, packed, source)
+    config = resolve(config, packed, pick_precision(train.precision, pick_device("auto")))
+    found.bundle.class_names = packed.class_names
+    try:
+        save_state(place, images, found.trained, {"seconds": 0.0})
+        begin(place, config, str(source), packed)
+        save_bundle(place, found.bundle, None)
+    except DiskFailed:
+        atomic.remove(place)  # nothing was there before
+        raise
+    return config
+
+
+def check_apart(out: Path, source: str | Path) -> None:
+    """Checks that a run's folder is not within the images.
+
+    Raises:
+        ConfigError: It is.
+    """
+    if out.resolve().is_relative_to(Path(source).resolve()):
+        raise ConfigError(f"--out {out} lies in --data {source}, whose pictures it would join; give another --out.")
+
+
+def _check_classes(found: Imported, packed: Packed, source: str | Path) -> None:
+    """Checks that the data have the checkpoint's classes and colours, in an order that can be told.
+
+    BigGAN-PyTorch numbers class folders in the order of their names as texts, we count numbers within them.
+    """
+    model = found.bundle.G.config
     if (packed.num_classes, packed.channels) != (model.num_classes, model.image_channels):
         has = f"{packed.num_classes} classes and {packed.channels} channels"
         wants = f"{model.num_classes} and {model.image_channels}"
         raise ConfigError(f"--data {source} has {has}, this checkpoint {wants}; give the data that it was trained on.")
-    config = resolve(config, packed, pick_precision(train.precision, pick_device("auto")))
-    begin(place, config, str(source), packed)
-    save_state(place, images, found.trained, {"seconds": 0.0})
-    found.bundle.class_names = packed.class_names
-    save_bundle(place, found.bundle, None)
-    return config
+    texts = sorted(packed.class_names)
+    if texts != packed.class_names:
+        one = next(i for i, pair in enumerate(zip(texts, packed.class_names, strict=True)) if len(set(pair)) > 1)
+        differ = f"class {one} is {packed.class_names[one]!r} here and {texts[one]!r} in the order of texts"
+        raise ConfigError(
+            f"--data {source} may number its classes otherwise than the checkpoint: {differ}; rename them."
+        )
 
 
 def _recorded(kind: type[Part], values: Mapping[str, object]) -> Part:

@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import checkpoints
@@ -92,6 +94,8 @@ def test_the_command_that_import_prints_goes_on_with_the_training(tmp_path, caps
         (["PUBLISHED", "--class-names", "missing.txt"], "--class-names missing.txt cannot be read"),
         (["PUBLISHED", "--truncations", "0.5,1.5"], "--truncations has 1.5; allowed is above 0 and up to 1"),
         (["PUBLISHED", "--truncations", "0.5", "--latents", "3"], "--latents is 3; allowed is 64 or more"),
+        (["PUBLISHED", "--truncations", "0.5"], "has its statistics by truncation already"),
+        (["SAVE", "--data", "FIVE", "--class-names", "NAMES"], "leave out --class-names"),
         (["PUBLISHED", "--sn-eps", "7"], "--sn-eps is 7"),
         (["missing"], "There is no missing; give"),
         (["NAMES"], "is not a checkpoint that can be read; give"),
@@ -114,12 +118,56 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(words, message, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
+def test_nothing_is_imported_over_other_files(tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.json").write_text("{}")
+    (tmp_path / "out" / "model.safetensors").write_text("dear")
+    assert main(["import", str(PUBLISHED), "--out", str(tmp_path / "out")]) == 2
+    assert "is there already; give a new or empty folder" in capsys.readouterr().err
+    assert (tmp_path / "out" / "model.safetensors").read_text() == "dear"
+
+
+def test_a_run_is_not_imported_into_its_images(tmp_path, capsys):
+    source, images = save_of_a_run(tmp_path / "source"), class_folders(tmp_path / "images", "abcde")
+    assert main(["import", str(source), "--out", str(images / "run"), "--data", str(images)]) == 2
+    assert "whose pictures it would join" in capsys.readouterr().err
+    assert not (images / "run").exists()
+
+
+def class_folders(place: Path, names: Iterable[str]) -> Path:
+    """Three pictures in a folder of each name."""
+    for name in names:
+        (place / name).mkdir(parents=True)
+        for i in range(3):
+            Image.new("RGB", (32, 32), (80 * i, 9, 9)).save(place / name / f"{i}.png")
+    return place
+
+
+def test_classes_whose_order_is_not_that_of_texts_are_refused_for_training(tmp_path, capsys):
+    names = ["c1", "c2", "c10", "c3", "c4"]
+    source, images = save_of_a_run(tmp_path / "source"), class_folders(tmp_path / "images", names)
+    assert main(["import", str(source), "--out", str(tmp_path / "run"), "--data", str(images)]) == 2
+    assert "class 1 is 'c2' here and 'c10' in the order of texts" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_models_that_differ_in_an_epsilon_or_a_row_are_different_to_a_recipe(tmp_path, capsys):
+    other, picture = tmp_path / "other", tmp_path / "pictures" / "class-2_0000.png"
+    shutil.copytree(PUBLISHED, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "eps": 0.01}))
+    words = ["--classes", "2", "--truncation", "0.3", "--out", str(picture.parent)]
+    assert main(["sample", str(PUBLISHED), *words]) == 0
+    assert main(["sample", str(other), "--like", str(picture), "--out", str(tmp_path / "again")]) == 2
+    assert "model" in capsys.readouterr().err
+
+
 def test_a_run_is_not_imported_over_other_files(tmp_path, capsys):
     source, images = save_of_a_run(tmp_path / "source"), data(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("dear")
     assert main(["import", str(source), "--out", str(tmp_path / "out"), "--data", str(images)]) == 2
-    assert "is there already; give a new folder" in capsys.readouterr().err
+    assert "is there already; give a new or empty folder" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
 
 

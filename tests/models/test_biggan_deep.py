@@ -84,6 +84,22 @@ MISTAKES = {
     ),
     "16 px without a list": ({"resolution": 16, "g_attention": (), "d_attention": ()}, "--resolution is 16"),
     "flat z": ({"hierarchical_z": False}, "--hierarchical-z is False; allowed is true with BigGAN-deep"),
+    "too few channels for a wide output": (
+        {"g_attention": (), "wide_output": True, "g_blocks": ("8", "8up", "8up", "2up")},
+        "--wide-output does not go with G's 2 channels at the end",
+    ),
+    "attention twice": (
+        {"g_attention": (), "g_blocks": ("32", "32up", "attention", "attention", "32up", "32up")},
+        "--g-blocks is 32 32up attention attention",
+    ),
+    "a list and a depth": (
+        {"g_attention": (), "g_depth": 7, "g_blocks": ("32", "32up", "32up", "32up")},
+        "--g-blocks and --g-depth say the same; leave the second at 2",
+    ),
+    "attention at 1 px": (
+        {"d_attention": (), "d_blocks": ("8", "8down", "8down", "8down", "8down", "8down", "attention")},
+        "--d-blocks is",
+    ),
     "attention in a narrow block": ({"g_channels": 1}, "Attention needs 8 channels"),
 }
 

@@ -149,6 +149,14 @@ def test_a_table_is_linear_between_its_rows(place, value):
     torch.testing.assert_close(row["a.stored_mean"], torch.tensor([value]))
 
 
+@pytest.mark.parametrize("num_latents", [1, 64, 100, 130])
+def test_any_number_of_latents_gives_a_mean_over_whole_batches(num_latents):
+    G = Generator(TINY).eval()
+    whole = -(-num_latents // 64) * 64
+    row, rounded = (standing_row(G, num_latents=n) for n in (num_latents, whole))
+    assert_all_close(row, rounded, atol=0)
+
+
 def even_table(rows: int = 51) -> Table:
     """A table whose row i holds i."""
     return Table(torch.linspace(0, 1, rows), {"a.stored_mean": torch.arange(float(rows))[:, None]})

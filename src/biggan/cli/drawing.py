@@ -14,7 +14,7 @@ from biggan.sampling.recipe import check_replaceable
 MOST_SEEDS = 100_000
 
 ModelPlace = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-"""A run folder, a model's folder, or the name of a model that ships with the package."""
+"""A run folder, a model's folder, a published checkpoint, or the name of a model that ships with the package."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ def grid(
     """Draws a sheet: a row for each class, a column for each seed.
 
     Args:
-        model: A run folder, a model folder, or the name of a model that ships with the package (fashion-mnist).
+        model: A run folder, a model folder, a published checkpoint, or fashion-mnist, which ships with the package.
         classes: Names, numbers or mixes, as for biggan sample; none: every class.
         seeds: Seeds "0,3,7-9".
         out: The sheet, a .png.

@@ -48,7 +48,7 @@ def command(
     Args:
         prompt: "an upside-down tree"; several are set apart by |, each with a weight after a last colon if it is not
             1, as "a red car:2 | at night".
-        model: A run folder, a model folder, or the name of a model that ships with the package (fashion-mnist).
+        model: A run folder, a model folder, a published checkpoint, or fashion-mnist, which ships with the package.
         penalise: Texts to keep away from, written like the prompt.
         image: A picture to come near to, beside the prompt or instead of it.
         image_weight: How much that picture counts.

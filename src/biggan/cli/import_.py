@@ -14,7 +14,7 @@ from biggan.errors import ConfigError
 from biggan.interop import recognise
 from biggan.interop.imported import Overrides
 from biggan.models.build import count_parameters
-from biggan.models.bundle import check_place, save_bundle
+from biggan.models.bundle import save_bundle
 from biggan.sitting import Watch
 
 MOST_NAMES = 2**24  # bytes of a file of class names
@@ -43,7 +43,7 @@ def import_(
     Args:
         path: File or folder of the checkpoint, or biggan-deep-128, biggan-deep-256 or biggan-deep-512.
         out: Folder for the model; with --data a run folder.
-        copy: Which copy of a BigGAN-PyTorch folder, such as best3; none: the newest without a suffix.
+        copy: Which copy of a BigGAN-PyTorch folder, such as best3; none: the files without a suffix, else the newest.
         class_names: A text file with a name a line; none: ImageNet's for 1000 classes.
         truncations: Measure statistics at these truncations "0.2,0.5,1", for drawing with --truncation (slow on a CPU).
         latents: Latents behind each measured truncation.
@@ -61,7 +61,10 @@ def import_(
         class_names=None if class_names is None else _read_names(class_names),
     )
     places = _truncations(truncations)
-    check_place(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"--out {out} is there already; give a new or empty folder.")
+    if data is not None and class_names is not None:
+        raise ConfigError("With --data the classes are called as in the data; leave out --class-names.")
     with Bar() as bar:
         found = recognise.read(path, overrides, copy=copy, training=data is not None)
         for note in found.notes:

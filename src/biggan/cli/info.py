@@ -27,7 +27,7 @@ def info(model: ModelPlace, as_json: Annotated[bool, tyro.conf.arg(name="json")]
     """Says what a model or run folder is: networks, classes, how it was trained, its states and files.
 
     Args:
-        model: A run folder, a model folder, or the name of a model that ships with the package (fashion-mnist).
+        model: A run folder, a model folder, a published checkpoint, or fashion-mnist, which ships with the package.
         as_json: Say it as JSON.
     """
     facts = describe(model)

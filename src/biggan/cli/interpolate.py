@@ -37,7 +37,7 @@ def interpolate(
     """Draws the way from one class and seed to another: spherical in z, linear in the class embedding.
 
     Args:
-        model: A run folder, a model folder, or the name of a model that ships with the package (fashion-mnist).
+        model: A run folder, a model folder, a published checkpoint, or fashion-mnist, which ships with the package.
         start: Class at the start, a name, number or mix; a model without classes takes none.
         end: Class at the end; none: the one at the start.
         via: Classes to pass on the way, "Bag,Coat"; a row of the strip each.

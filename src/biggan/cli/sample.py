@@ -42,7 +42,7 @@ def sample(
     Each picture holds its recipe; --like draws it again. Pictures of the same name that biggan drew are replaced.
 
     Args:
-        model: A run folder, a model folder, or the name of a model that ships with the package (fashion-mnist).
+        model: A run folder, a model folder, a published checkpoint, or fashion-mnist, which ships with the package.
         classes: Names or numbers "Ankle boot,Sneaker", a mix "Sneaker:0.7,Bag:0.3", several mixes set apart by
             semicolons; none: every class.
         seeds: Seeds "0,3,7-9"; none: 0.

@@ -30,7 +30,7 @@ def truncation_curve(
     """Draws a sheet of what truncation does: a row for each value, a column for each seed.
 
     Args:
-        model: A run folder, a model folder, or the name of a model that ships with the package (fashion-mnist).
+        model: A run folder, a model folder, a published checkpoint, or fashion-mnist, which ships with the package.
         classes: Class, or several, as for biggan sample; none: every class.
         seeds: Seeds "0,3,7-9".
         values: Truncations, from typical to varied.

@@ -4,14 +4,15 @@ Each reader tells its own format (`holds`) and reads it (`load`). Not here: our 
 """
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Literal
 
-from torch import nn
-
+from biggan.config import to_json
 from biggan.errors import ConfigError, ModelError
 from biggan.interop import brock, hub, huggingface, tfhub
 from biggan.interop.imported import Imported, Overrides
+from biggan.models.bundle import Bundle
 
 Format = Literal["brock", "huggingface", "tfhub"]
 
@@ -52,7 +53,8 @@ def read(
         ConfigError: An override that does not suit it, or a package to read it with is missing.
     """
     found = _read(path_or_name, overrides or Overrides(), copy, training)
-    found.bundle.sha256 = fingerprint(found.bundle.G)
+    found.bundle.sha256 = fingerprint(found.bundle)
+    found.bundle.path = found.bundle.path or Path(path_or_name)
     return found
 
 
@@ -68,16 +70,19 @@ def _read(path_or_name: str, overrides: Overrides, copy: str | None, training: b
     if kind == "brock":
         return brock.load(path, overrides, copy=copy, training=training)
     if path_or_name in hub.NAMES:
-        return huggingface.read(hub.find(path_or_name), overrides)
+        files = hub.find(path_or_name)
+        found = huggingface.read(files, overrides)
+        found.bundle.path = files.weights.parent
+        return found
     if path.exists():
         raise ModelError(f"{path} is not a checkpoint that can be read; give {NEEDED}.")
     raise ModelError(f"There is no {path}; give {NEEDED}.")
 
 
-def fingerprint(network: nn.Module) -> str:
-    """SHA-256 of a network's tensors by name, in hexadecimal: what a picture's recipe knows the model by."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
+def fingerprint(bundle: Bundle) -> str:
+    """SHA-256 of all that a model's pictures depend on, in hexadecimal: what a picture's recipe knows it by."""
+    digest = hashlib.sha256(json.dumps(to_json(bundle.G.config)).encode())
+    for name, tensor in sorted({**bundle.G.state_dict(), **bundle.statistics.to_tensors()}.items()):
         digest.update(name.encode())
         digest.update(memoryview(tensor.contiguous().flatten().numpy()).cast("B"))
     return digest.hexdigest()

@@ -15,6 +15,8 @@ from biggan.models import network
 from biggan.models.layers import Attention, initialise
 from biggan.models.network import (
     BOTTOM,
+    D_TABLE,
+    G_TABLE,
     GeneratorStage,
     conditional_norm,
     embedded_size,
@@ -23,21 +25,6 @@ from biggan.models.network import (
 )
 from biggan.models.resample import down_conv, up_conv
 from biggan.models.spectral import SpectralConv2d, SpectralLinear
-
-G_TABLE = {  # channels of the first map, then after each block, which doubles the resolution
-    32: (4, 4, 4, 4),
-    64: (16, 16, 8, 4, 2),
-    128: (16, 16, 8, 4, 2, 1),
-    256: (16, 16, 8, 8, 4, 2, 1),
-    512: (16, 16, 8, 8, 4, 2, 1, 1),
-}
-D_TABLE = {  # channels after each block; every block halves the resolution but the last (at 32 px the last two)
-    32: (4, 4, 4, 4),
-    64: (1, 2, 4, 8, 16),
-    128: (1, 2, 4, 8, 16, 16),
-    256: (1, 2, 4, 8, 8, 16, 16),
-    512: (1, 1, 2, 4, 8, 8, 16, 16),
-}
 
 
 def g_widths(config: Model) -> tuple[int, ...]:

@@ -20,6 +20,8 @@ from biggan.models import network
 from biggan.models.layers import Attention, initialise
 from biggan.models.network import (
     BOTTOM,
+    D_TABLE,
+    G_TABLE,
     GeneratorStage,
     conditional_norm,
     embedded_size,
@@ -30,21 +32,6 @@ from biggan.models.resample import up_conv
 from biggan.models.spectral import SpectralConv2d, SpectralLinear
 
 BOTTLENECK = 4  # how much narrower a block is inside
-
-G_TABLE = {  # channels of the first map, then after each stage, which doubles the resolution
-    32: (4, 4, 4, 4),
-    64: (16, 16, 8, 4, 2),
-    128: (16, 16, 8, 4, 2, 1),
-    256: (16, 16, 8, 8, 4, 2, 1),
-    512: (16, 16, 8, 8, 4, 2, 1, 1),
-}
-D_TABLE = {  # channels of the first convolution, then after each stage; every stage halves, but the third at 32 px
-    32: (4, 4, 4, 4),
-    64: (1, 2, 4, 8, 16),
-    128: (1, 2, 4, 8, 16, 16),
-    256: (1, 2, 4, 8, 8, 16, 16),
-    512: (1, 1, 2, 4, 8, 8, 16, 16),
-}
 
 
 class Block(NamedTuple):
@@ -74,6 +61,9 @@ def g_layout(config: Model) -> list[Block]:
             resolution *= 2
             blocks.append(Block(channels, out_channels, True, resolution in config.g_attention))
     _require_fitting(blocks, "G", shrinking=True)
+    if config.wide_output and blocks[-1].out_channels < config.image_channels:
+        few = f"{blocks[-1].out_channels} channels at the end and images have {config.image_channels}"
+        raise ConfigError(f"--wide-output does not go with G's {few}; widen G or leave it out.")
     return blocks
 
 

@@ -65,8 +65,17 @@ def check_place(folder: Path) -> None:
     names = [name for name in (CONFIG, MODEL, DISCRIMINATOR, CARD, SAMPLES) if (folder / name).exists()]
     if names and CONFIG not in names:
         raise ModelError(f"{folder} holds a {names[0]} that is not a model's; choose another --out.")
-    if names and MODEL not in names:  # with both it is a model's folder, however damaged
+    if names and (MODEL not in names or _is_foreign(folder / CONFIG)):  # else a model's folder, however damaged
         _read_config(folder)
+
+
+def _is_foreign(place: Path) -> bool:
+    """Whether a `config.json` is a whole one of another program."""
+    try:
+        values = atomic.read_json(place, MOST_CONFIG)
+    except ModelError:
+        return False
+    return isinstance(values, dict) and "format" not in values
 
 
 def check_class_names(names: object) -> None:

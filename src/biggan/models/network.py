@@ -19,6 +19,21 @@ from biggan.models.spectral import SpectralConv2d, SpectralEmbedding, SpectralLi
 
 BOTTOM = 4  # pixels of G's first map
 
+G_TABLE = {  # G's channels in the first map, then after each doubling, by resolution (paper, Tables 4 to 9)
+    32: (4, 4, 4, 4),
+    64: (16, 16, 8, 4, 2),
+    128: (16, 16, 8, 4, 2, 1),
+    256: (16, 16, 8, 8, 4, 2, 1),
+    512: (16, 16, 8, 8, 4, 2, 1, 1),
+}
+D_TABLE = {  # D's channels after each block; BigGAN-deep: of its first convolution, then after each stage
+    32: (4, 4, 4, 4),
+    64: (1, 2, 4, 8, 16),
+    128: (1, 2, 4, 8, 16, 16),
+    256: (1, 2, 4, 8, 8, 16, 16),
+    512: (1, 1, 2, 4, 8, 8, 16, 16),
+}
+
 
 def spectral_settings(config: Model, network: str) -> SpectralSettings | None:
     """How `network` ('generator' or 'discriminator') is spectrally normalised, if it is."""

@@ -82,18 +82,19 @@ def standing_row(
     """Standing statistics for one distribution of latents (see `latents.draw`; truncation 0 is z = 0 here).
 
     Returns:
-        Name of a buffer -> (C,): the mean of what `batch_moments` gives over batches of 64 latents, 16 at 256 px
-        and 4 at 512 px.
+        Name of a buffer -> (C,): the mean of what `batch_moments` gives over whole batches of 64 latents, 16 at
+        256 px and 4 at 512 px, as many as hold num_latents.
     """
     weight, total = G.linear.weight, dict[str, Tensor]()
     size = MOST_AT_ONCE * 128**2 // max(G.config.resolution, 128) ** 2
-    for start in range(0, num_latents, size):
+    starts = range(0, num_latents, size)
+    for start in starts:
         uniform = latents.uniform(0, Stream.STATISTICS, start, size, G.dim_z + 1)
         z = latents.shape_normal(uniform[:, 1:], truncation, threshold).to(weight)
         y = (uniform[:, 0] * max(G.num_classes, 1)).long().to(weight.device)
         for name, value in batch_moments(G, z, G.embed(y)).items():
             total[name] = total[name] + value if name in total else value
-    return {name: value / (num_latents // size) for name, value in total.items()}
+    return {name: value / len(starts) for name, value in total.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ class Table:
         if steps < 1 or not torch.allclose(self.grid.float(), even, atol=ON_GRID):
             raise ConfigError("The reversed rule needs statistics at even steps from 0 to 1; use the linear one.")
         share, below = math.modf(place / (1.0 / steps))
-        return (int(below), 1 - share) if share else (int(below), 0.0)
+        return (int(below), 1 - share) if share and below < steps else (int(below), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +161,10 @@ class Statistics:
         latents.check_truncation(truncation, threshold)
         kind = _kind(truncation, threshold)
         if kind not in self.tables:
-            advice = "let its training finish, measure them on import (--truncations), or leave it out"
-            raise ConfigError(f"This model has no statistics for --{kind}; {advice}.")
+            measure = ", measure them on import (--truncations)" if kind == "truncation" else ""
+            raise ConfigError(
+                f"This model has no statistics for --{kind}; let its training finish{measure}, or leave it out."
+            )
         return self.tables[kind].at(truncation or threshold or 0.0, f"--{kind}", rule)
 
     def to_tensors(self) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 One grammar for the command line, Python and the recipe in a picture. Which names there are is the model's affair
 (`models/bundle.py`), further names of the ImageNet classes are in `imagenet.py`, and what G does with c is
-`models/biggan.py`'s.
+`models/network.py`'s.
 """
 
 import math

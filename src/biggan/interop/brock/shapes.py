@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 from biggan.config import RESOLUTIONS, Model
 from biggan.errors import ConfigError, ModelError
-from biggan.models import biggan, biggan_deep
-from biggan.models.network import BOTTOM
+from biggan.models.network import BOTTOM, D_TABLE, G_TABLE
 
 MOST_DEPTH = 16
 WHOLE = "give a whole checkpoint of one network"
@@ -126,7 +125,7 @@ def _generator(G: Listing) -> dict[str, Any]:
         "hierarchical_z": hierarchical,
         "dim_z": chunk * (blocks + 1) if hierarchical else chunk,
         "g_attention": tuple(2 * BOTTOM << i for i in range(blocks) if f"blocks.{i}.1.gamma" in G.shapes),
-        **_widths("g", widths, biggan.G_TABLE, resolution),
+        **_widths("g", widths, G_TABLE, resolution),
     }
 
 
@@ -158,7 +157,7 @@ def _deep_generator(G: Listing, D: Listing | None, recorded: object) -> dict[str
         "dim_z": G.of("linear.weight", 2)[1] - shared_dim,
         "g_depth": depth,
         "g_attention": tuple(2 * BOTTOM << i // depth for i in attention),
-        **_widths("g", (ins[0], *outs[depth - 1 :: depth]), biggan_deep.G_TABLE, resolution),
+        **_widths("g", (ins[0], *outs[depth - 1 :: depth]), G_TABLE, resolution),
     }
 
 
@@ -175,7 +174,7 @@ def _depth(G: Listing, ins: list[int], outs: list[int], attention: list[int], to
 
     def rank(depth: int) -> tuple[bool, bool, bool]:
         size, widths = BOTTOM << len(ins) // depth, (ins[0], *outs[depth - 1 :: depth])
-        in_table = "g_channels" in _widths("g", widths, biggan_deep.G_TABLE, size)
+        in_table = "g_channels" in _widths("g", widths, G_TABLE, size)
         return size == told, in_table, depth == 2
 
     counts = [doublings for doublings in range(3, 8) if ins and len(ins) % doublings == 0]
@@ -200,11 +199,11 @@ def _discriminator(D: Listing, deep: bool, settings: dict[str, Any]) -> dict[str
         widths: tuple[int, ...] = (D.of("input_conv.weight", 4)[0], *outs)
         # a block's own channels beside those that it adds to
         attention = {place for i, place in enumerate(sizes) if f"blocks.{i}.{depth}.gamma" in D.shapes}
-        table, others = biggan_deep.D_TABLE, dict[str, Any](d_depth=depth)
+        table, others = D_TABLE, dict[str, Any](d_depth=depth)
     else:
         widths = tuple(D.of(f"blocks.{i}.0.conv2.weight", 4)[0] for i in range(blocks))
         attention = {place for i, place in enumerate(sizes) if f"blocks.{i}.1.gamma" in D.shapes}
-        table, others = biggan.D_TABLE, {"d_hidden": _hidden(D, blocks)}
+        table, others = D_TABLE, {"d_hidden": _hidden(D, blocks)}
     if not blocks:
         raise ModelError(f"{D.path} has no blocks; {WHOLE}.")
     places = tuple(sorted(attention, reverse=True))

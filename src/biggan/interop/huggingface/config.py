@@ -12,8 +12,8 @@ from typing import Any
 
 from biggan.config import Model
 from biggan.errors import ConfigError, ModelError, nearest
-from biggan.models.biggan_deep import G_TABLE, Block, g_layout
-from biggan.models.network import BOTTOM
+from biggan.models.biggan_deep import Block, g_layout
+from biggan.models.network import BOTTOM, G_TABLE
 
 Layer = tuple[bool, int, int]
 """Of a block: whether it doubles the resolution, its input's and its output's multiple of the channel width."""
