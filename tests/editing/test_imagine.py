@@ -97,6 +97,14 @@ def test_an_interrupted_run_ends_with_the_same_bytes(pipe: Pipeline, tmp_path: P
     assert whole == halved
 
 
+def test_a_search_can_be_interrupted_too(pipe: Pipeline, tmp_path: Path) -> None:
+    watch = Watch(search=lambda done, total: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Interrupted, match="while searching; the same command begins again") as stopped:
+        go(pipe, tmp_path / "out", watch=watch)
+    assert stopped.value.exit_code == 75
+    assert len(go(pipe, tmp_path / "out", steps=1).best) == 2
+
+
 def test_a_finished_run_goes_on_when_more_is_asked_and_else_stands(pipe: Pipeline, tmp_path: Path) -> None:
     go(pipe, tmp_path / "whole")
     go(pipe, tmp_path / "longer", steps=4)

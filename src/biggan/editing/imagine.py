@@ -101,7 +101,7 @@ def imagine(
         atomic.recover(out)
         begin_folder(out, asked)
         run = Run(pipe, goal, out, asked, steps, save_every, watch)
-        run.restore()
+        run.restore(stop)
         run.go(stop)
         return run.finish()
 
@@ -127,8 +127,19 @@ class Run:
         self.steps, self.save_every, self.watch = steps, save_every, watch
         self.frames: list[tuple[int, Tensor]] = []  # step, uint8 (N, C, W, W)
 
-    def restore(self) -> None:
-        """Goes on from the saved state, or begins with a search."""
+    def restore(self, stop: StopRequest) -> None:
+        """Goes on from the saved state, or begins with a search.
+
+        Raises:
+            ModelError: The saved state is damaged.
+            Interrupted: Asked to stop while searching.
+        """
+
+        def searched(done: int, total: int) -> None:
+            self.watch.search(done, total)
+            if stop:
+                raise Interrupted("Stopped while searching; the same command begins again.", stop.exit_code)
+
         G, asked = self.pipe.generator, self.asked
         if (self.out / STATE).exists():
             done, tensors = read_state(self.out / STATE)
@@ -141,7 +152,7 @@ class Run:
             self.frames = list(zip(places.tolist(), frames, strict=True))
             self.watch.say(f"Going on from step {done:,}.")
         else:
-            start = begin(G, self.goal, asked.seeds, asked.settings, self.pipe.class_names, self.watch.search)
+            start = begin(G, self.goal, asked.seeds, asked.settings, self.pipe.class_names, searched)
             self.guide = Guide(G, self.goal, asked.seeds, asked.settings, start)
             self.measure()
             self.save()
