@@ -61,9 +61,6 @@ def g_layout(config: Model) -> list[Block]:
             resolution *= 2
             blocks.append(Block(channels, out_channels, True, resolution in config.g_attention))
     _require_fitting(blocks, "G", shrinking=True)
-    if config.wide_output and blocks[-1].out_channels < config.image_channels:
-        few = f"{blocks[-1].out_channels} channels at the end and images have {config.image_channels}"
-        raise ConfigError(f"--wide-output does not go with G's {few}; widen G or leave it out.")
     return blocks
 
 
@@ -172,7 +169,11 @@ class Generator(network.Generator):
             if block.attention:
                 stage.append(Attention(block.out_channels, norm))
             self.blocks.append(GeneratorStage(stage))
-        self.output_layer = self.output_end(layout[-1].out_channels)
+        channels = layout[-1].out_channels
+        if config.wide_output and channels < config.image_channels:
+            few = f"{channels} channels at the end and images have {config.image_channels}"
+            raise ConfigError(f"--wide-output does not go with G's {few}; widen G or leave it out.")
+        self.output_layer = self.output_end(channels)
         initialise(self, config.init)
 
     def conditions(self, z: Tensor, c: Tensor) -> list[Tensor]:
