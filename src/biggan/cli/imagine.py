@@ -36,8 +36,8 @@ def command(
     seeds: str = "0-3",
     out: Path | None = None,
     scorer: str = "words",
-    steps: int = 100,
-    save_every: int = 25,
+    steps: int = 60,
+    save_every: int = 20,
     device: str = "auto",
     guidance: tyro.conf.OmitArgPrefixes[Guidance] = Guidance(),  # noqa: B008
 ) -> None:

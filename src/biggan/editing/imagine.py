@@ -66,8 +66,8 @@ def imagine(
     scorer: Scorer,
     *,
     seeds: Sequence[int] = (0,),
-    steps: int = 100,
-    save_every: int = 25,
+    steps: int = 60,
+    save_every: int = 20,
     settings: Guidance | None = None,
     watch: Watch | None = None,
 ) -> Imagined:
