@@ -18,7 +18,7 @@ from torch import Tensor
 from biggan import atomic
 from biggan.editing.goal import Goal, Request, make_goal
 from biggan.editing.guidance import Guide, Losses, frozen
-from biggan.editing.imagined import Asked, Imagined, begin_folder, write_pictures, write_results
+from biggan.editing.imagined import MOST_ROWS, Asked, Imagined, begin_folder, write_pictures, write_results
 from biggan.editing.scorers import Scorer
 from biggan.editing.search import begin
 from biggan.editing.settings import Guidance
@@ -184,7 +184,8 @@ class Run:
     def measure(self) -> None:
         """Scores the pictures as they are, keeps the best of each seed, and takes a frame for the strip."""
         x, _ = self.guide.measure()
-        self.frames = thinned([*self.frames, (self.guide.done, to_bytes(x).cpu().contiguous())])
+        shown = to_bytes(x[:MOST_ROWS]).cpu().contiguous()  # the strip has no more rows
+        self.frames = thinned([*self.frames, (self.guide.done, shown)])
 
     def save(self) -> None:
         """Writes the state, and the pictures as they are."""
