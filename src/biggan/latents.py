@@ -32,6 +32,12 @@ class Stream(IntEnum):
     STATISTICS = 7
     CUTOUTS = 8
     SEARCH = 9
+    AUGMENT_REAL = 20
+    AUGMENT_FAKE = 21
+    AUGMENT_G = 22
+    CONSISTENT_REAL = 23
+    CONSISTENT_FAKE = 24
+    CLASS_ORDER = 25
 
 
 def _words(seed: int, stream: Stream, start: int, count: int, each: int) -> np.ndarray:
@@ -65,7 +71,12 @@ def flips(seed: int, start: int, count: int) -> Tensor:
 
 def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
     """The order of an epoch: 0 to size - 1 shuffled, (size,), int64."""
-    words = _words(seed, Stream.DATA_ORDER, epoch * size, size, WORDS)[:, 0]
+    return shuffled(seed, Stream.DATA_ORDER, epoch * size, size)
+
+
+def shuffled(seed: int, stream: Stream, start: int, size: int) -> np.ndarray:
+    """0 to size - 1 shuffled, (size,), int64, by the draws of the indices start to start + size - 1."""
+    words = _words(seed, stream, start, size, WORDS)[:, 0]
     return np.argsort(words, kind="stable")
 
 

@@ -1,11 +1,16 @@
-"""Orthogonal penalties: the reference's gradients, autograd's, and where they vanish."""
+"""Penalties: orthogonal, LeCam, consistency; the reference's gradients, autograd's, closed forms."""
 
 import pytest
 import torch
 from cases import golden, part
 from torch import Tensor, nn
 
-from biggan.training.regularizers import add_orthogonal_gradient, orthogonal_penalty
+from biggan.training.regularizers import (
+    add_orthogonal_gradient,
+    consistency_penalty,
+    lecam_penalty,
+    orthogonal_penalty,
+)
 
 KINDS = ["paper", "reference", "identity"]
 SHAPES = [(4, 3, 2, 2), (7, 5), (5, 7), (1, 6), (6, 1), (8, 2, 1, 1)]
@@ -62,3 +67,33 @@ def test_vectors_and_scalars_and_strength_zero_are_spared(kind):
     add_orthogonal_gradient([vector, scalar], 1.0, kind)
     add_orthogonal_gradient([matrix], 0.0, kind)
     assert not any(p.grad.any() for p in (vector, scalar, matrix))
+
+
+# --- LeCam and consistency ---
+
+
+def test_lecam_in_closed_form():
+    """Real outputs 2 and -1 lie 2.5 and 0 beyond -0.5; drawn 1 and -3 lie 0 and 4 below 1."""
+    real, fake, anchors = torch.tensor([[2.0], [-1.0]]), torch.tensor([[1.0], [-3.0]]), torch.tensor([1.0, -0.5])
+    assert lecam_penalty(real, fake, anchors) == 2.5**2 / 2 + 4**2 / 2
+
+
+def test_lecam_pulls_outputs_together_and_leaves_the_anchors_alone():
+    real, fake = torch.full((4, 1), 1.5, requires_grad=True), torch.full((4, 1), -1.5, requires_grad=True)
+    anchors = torch.tensor([1.0, -1.0], requires_grad=True)
+    lecam_penalty(real, fake, anchors).backward()
+    assert (real.grad > 0).all()
+    assert (fake.grad < 0).all()
+    assert anchors.grad is None
+
+
+def test_lecam_of_parts_of_a_batch_is_that_of_the_batch():
+    real, fake, anchors = torch.randn(8, 1), torch.randn(8, 1), torch.tensor([0.3, -0.2])
+    parts = [lecam_penalty(a, b, anchors) for a, b in zip(real.split(2), fake.split(2), strict=True)]
+    torch.testing.assert_close(torch.stack(parts).mean(), lecam_penalty(real, fake, anchors))
+
+
+def test_consistency_is_a_mean_square():
+    one, other = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [5.0]])
+    assert consistency_penalty(one, other) == 5
+    assert consistency_penalty(one, one) == 0

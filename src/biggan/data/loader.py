@@ -1,16 +1,15 @@
 """The endless shuffled stream of a pack's images: a batch is a function of the seed and the number of images before.
 
-Each epoch is a permutation of its own, so that any process may ask for any part of any batch and a resumed run
-needs no saved position. What is not here: the permutation and the flips themselves (`biggan.latents`).
+Any process may ask for any part of any batch, and a resumed run needs no saved position. What is not here: which image
+comes when (`order.py`), and the draws behind it (`biggan.latents`).
 """
-
-from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from biggan import latents
+from biggan.data.order import Balanced, Natural
 from biggan.data.packed import Packed
 
 IN_MEMORY = 2**30  # bytes up to which all images are held in memory
@@ -24,20 +23,22 @@ class Loader:
         seed: The run's seed.
         mirror: Flip every other image left to right.
         device: Where batches go.
+        balanced: Show every class equally often, whatever its number of images.
     """
 
-    def __init__(self, packed: Packed, seed: int, mirror: bool = False, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        packed: Packed,
+        seed: int,
+        mirror: bool = False,
+        device: torch.device | str = "cpu",
+        balanced: bool = False,
+    ) -> None:
         self.size = packed.num_images
         self.seed, self.mirror, self.device = seed, mirror, torch.device(device)
         self._images = np.array(packed.images) if packed.images.nbytes <= IN_MEMORY else packed.images
         self._labels = np.zeros(self.size, np.int64) if packed.labels is None else packed.labels
-        self._order = lru_cache(2)(lambda epoch: latents.permutation(seed, epoch, self.size))
-
-    def indices(self, start: int, count: int) -> np.ndarray:
-        """Places in the pack (count,) of the images start to start + count - 1 of the stream."""
-        epochs, places = np.divmod(np.arange(start, start + count), self.size)
-        parts = [self._order(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)]
-        return np.concatenate([np.empty(0, np.int64), *parts])
+        self.indices = Balanced(seed, self._labels) if balanced else Natural(seed, self.size)
 
     def batch(self, start: int, count: int) -> tuple[Tensor, Tensor]:
         """Images start to start + count - 1 of the stream.

@@ -91,6 +91,11 @@ class _Spectral(nn.Module):
     def settle(self) -> None:
         """Brings a kept pair near the weight's singular vectors, since evaluation takes it as it is."""
         if self.norm and self.norm.keep_v and not self.weight.is_meta:
+            self.converge()
+
+    def converge(self) -> None:
+        """Writes as many rounds of power iterations as bring any vectors near the weight's."""
+        if self.norm:
             for _ in range(SETTLING):
                 self._write(self.norm)
 
@@ -178,3 +183,11 @@ def settle(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, _Spectral):
             module.settle()
+
+
+@torch.no_grad()
+def converge(network: nn.Module) -> None:
+    """Brings the vectors of every layer near its weight's singular vectors, after weights were put in."""
+    for module in network.modules():
+        if isinstance(module, _Spectral):
+            module.converge()

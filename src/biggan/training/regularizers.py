@@ -1,13 +1,15 @@
-"""Orthogonal regularisation: weights kept near orthogonal rows, as a pure penalty and as its gradient.
+"""Penalties beside the adversarial losses: orthogonal weights, LeCam, consistency. Pure.
 
-A weight is a matrix W (filters, rest), its Gram matrix over filters is W Wᵀ. The paper (Section 3.1, Equation 3)
-keeps filters in columns, which is the same matrix.
+Orthogonal regularisation keeps weights near orthogonal rows, as a penalty and as its gradient in closed form. A weight
+is a matrix W (filters, rest), its Gram matrix over filters is W Wᵀ. The paper (Section 3.1, Equation 3) keeps filters
+in columns, which is the same matrix. Not here: what LeCam remembers from step to step (`memory.py`).
 """
 
 from collections.abc import Iterable
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Kind = Literal["paper", "reference", "identity"]
@@ -42,3 +44,28 @@ def add_orthogonal_gradient(parameters: Iterable[nn.Parameter], strength: float,
         if strength and parameter.ndim > 1 and parameter.grad is not None:
             matrix = parameter.flatten(1)
             parameter.grad.add_((_excess(matrix, kind) @ matrix).view_as(parameter), alpha=factor)
+
+
+def lecam_penalty(real: Tensor, fake: Tensor, anchors: Tensor) -> Tensor:
+    """How far D's outputs on each kind of image lie beyond where the other kind's have been: a scalar.
+
+    The mean of relu(D(x) - a_fake)² plus that of relu(a_real - D(G(z)))², as the authors' code has it (the paper's
+    Equation 5 squares the differences of either sign).
+
+    Args:
+        real: D's logits on real images, (N, 1).
+        fake: D's logits on drawn images, (M, 1).
+        anchors: Moving averages of D's output on real and on drawn images, (2,).
+
+    Source: Tseng et al. 2021, Section 3.2.
+    """
+    on_real, on_fake = anchors.detach().unbind()
+    return F.relu(real - on_fake).square().mean() + F.relu(on_real - fake).square().mean()
+
+
+def consistency_penalty(one: Tensor, other: Tensor) -> Tensor:
+    """Mean squared difference of D's logits (N, 1) on the same images seen twice: a scalar.
+
+    Source: Zhao et al. 2020 (balanced consistency regularization), Section 3.1.
+    """
+    return (one - other).square().mean()
