@@ -122,13 +122,18 @@ def new_folder(place: Path) -> Iterator[Path]:
             yield temporary
             paths = sorted(temporary.rglob("*"))
             sums = {str(path.relative_to(temporary)): sha256(path) for path in paths if path.is_file()}
-            manifest = temporary / MANIFEST
-            manifest.write_text(json.dumps(sums, indent=2))  # no last newline: every cut makes it invalid
-            for path in (*paths, manifest, temporary):
-                _flush(path)
-            _swap(temporary, place)
+            settle(temporary, place, sums)
         finally:
             remove(temporary)
+
+
+def settle(folder: Path, place: Path, sums: dict[str, str]) -> None:
+    """Puts a folder that is filled at `place`, with a manifest of the SHA-256 of each file in it by name."""
+    manifest = folder / MANIFEST
+    manifest.write_text(json.dumps(sums, indent=2))  # no last newline: every cut makes it invalid
+    for path in (*folder.rglob("*"), folder):
+        _flush(path)
+    _swap(folder, place)
 
 
 def _swap(new: Path, place: Path) -> None:
@@ -157,26 +162,19 @@ def discard(folder: Path) -> None:
         remove(aside)
 
 
-def recover(parent: Path) -> None:
+def recover(parent: Path, name: str | None = None) -> None:
     """Clears a folder of what killed processes left: half-written things go, those being replaced go back.
 
-    Only for a folder in which no other process writes.
+    Only for a folder in which no other process writes; with a name, only for what has it, where no other writes that.
     """
     with disk_errors(str(parent)):
         for path in sorted(parent.iterdir()) if parent.is_dir() else ():
             found = LEFTOVER.fullmatch(path.name)
+            if found and name not in (None, found["name"]):
+                continue
             if found and found["kind"] == "old" and not (parent / found["name"]).exists():
                 path.rename(parent / found["name"])
             elif found:
-                remove(path)
-
-
-def clear_dead(parent: Path) -> None:
-    """Clears a folder in which others may write of what killed processes of this machine left half-written."""
-    with disk_errors(str(parent)):
-        for path in sorted(parent.iterdir()) if parent.is_dir() else ():
-            found = LEFTOVER.fullmatch(path.name)
-            if found and found["kind"] == "tmp" and not Path(f"/proc/{path.name.split('.')[-2]}").exists():
                 remove(path)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from biggan.config import Data
-from biggan.data import packing
+from biggan.data import making, packing
 from biggan.data.packed import Packed, make, prepare
 from biggan.data.packfile import open_pack
 from biggan.errors import ConfigError, DataError, DiskFailed
@@ -75,12 +75,12 @@ def damage(place: Path) -> dict[str, Callable[[], object]]:
 
     facts = json.loads((place / "pack.json").read_text())
     return {
-        "bit of an image": lambda: flip("images.u8", 1000),
+        "bit of an image": lambda: flip("images-00000.u8", 1000),
         "bit of a label": lambda: flip("labels.npy", -8),
         "bit of the facts": lambda: flip("pack.json", 20),
-        "images cut": lambda: (place / "images.u8").write_bytes((place / "images.u8").read_bytes()[:-1]),
-        "images empty": lambda: (place / "images.u8").write_bytes(b""),
-        "images gone": lambda: (place / "images.u8").unlink(),
+        "images cut": lambda: (place / "images-00000.u8").write_bytes((place / "images-00000.u8").read_bytes()[:-1]),
+        "images empty": lambda: (place / "images-00000.u8").write_bytes(b""),
+        "images gone": lambda: (place / "images-00000.u8").unlink(),
         "labels gone": lambda: (place / "labels.npy").unlink(),
         "facts gone": lambda: (place / "pack.json").unlink(),
         "manifest gone": lambda: (place / "manifest.json").unlink(),
@@ -108,7 +108,7 @@ def test_a_damaged_pack_is_found_out_and_made_again(tmp_path: Path, fill: Fill, 
 def test_a_damaged_pack_given_as_data_is_refused(tmp_path: Path, fill: Fill, load: Load) -> None:
     root = fill(tmp_path / "set", "a/1.png", "a/2.png", "b/1.png")
     make(str(root), tmp_path / "pack", 32, Data())
-    with (tmp_path / "pack/images.u8").open("r+b") as file:
+    with (tmp_path / "pack/images-00000.u8").open("r+b") as file:
         file.write(b"\x01\x02")
     with pytest.raises(DataError, match="is damaged"):
         load(tmp_path / "pack")
@@ -261,7 +261,7 @@ def test_order_does_not_depend_on_threads(tmp_path: Path, fill: Fill, monkeypatc
     root = fill(tmp_path / "set", *(f"{i}.png" for i in range(30)))
     sums = set()
     for threads in (1, 2, 7):
-        monkeypatch.setattr(packing, "THREADS", threads)
+        monkeypatch.setattr(making, "THREADS", threads)
         sums.add(make(str(root), tmp_path / str(threads), 32, Data()).sha256)
     assert len(sums) == 1
 

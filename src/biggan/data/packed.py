@@ -9,20 +9,24 @@ that changed data get a new pack. The bundled set is packed in memory. What is n
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from biggan import atomic
 from biggan.config import RESOLUTIONS, Data
 from biggan.data import sources
-from biggan.data.packfile import FORMAT, Packed, in_memory, is_pack, open_pack, write_pack
-from biggan.data.packing import Progress
+from biggan.data.making import Making, lock
+from biggan.data.packfile import Packed, in_memory, is_pack, open_pack, write_pack
+from biggan.data.packing import Progress, ranges
 from biggan.data.records import Source
 from biggan.errors import ConfigError, DataError
 
 __all__ = ["Packed", "make", "prepare"]
 
+RULES = 1  # of how squares are made; under other rules a pack is another one
 IN_MEMORY = 512 * 2**20  # bytes up to which the bundled set, which has no place of its own, is packed in memory
+MOST_WORKERS = 256
 
 
 def prepare(
@@ -50,24 +54,46 @@ def prepare(
         if found.place is None and found.num_images * resolution**2 * (data.channels or 3) <= IN_MEMORY:
             packed = in_memory(found, resolution, data, progress)
         else:
-            packed = _cached(found, resolution, data, progress, cache or _default_cache())
+            packed = _cached(found, str(source), resolution, data, progress, cache or _default_cache())
     return packed if data.labels else replace(packed, labels=None, class_names=[])
 
 
-def make(source: str, place: Path, resolution: int, data: Data, progress: Progress | None = None) -> Packed:
+def make(
+    source: str,
+    place: Path,
+    resolution: int,
+    data: Data,
+    progress: Progress | None = None,
+    workers: int | None = 1,
+) -> Packed:
     """Makes a pack at a place of its own, replacing only a pack that is there.
+
+    Args:
+        source: As for `prepare`.
+        place: The folder to make.
+        resolution: Height and width in pixels.
+        data: How images become training data; `mirror` plays no part.
+        progress: Called with the images done and all.
+        workers: Processes that decode at once, with the same result; none: one for every core if there is work for
+            them. A script that asks for more than one needs `if __name__ == "__main__":` around it.
 
     Raises:
         DataError: As `prepare`, or there is something else at `place`.
+        ConfigError: A setting is not allowed.
         DiskFailed: The pack could not be written; `place` is as it was.
+        OutOfMemory: One of several processes was killed.
     """
     _check_resolution(resolution)
+    if workers is not None and not 1 <= workers <= MOST_WORKERS:
+        raise ConfigError(f"--workers is {workers}; allowed is 1 to {MOST_WORKERS}.")
     with atomic.disk_errors(str(place)):
         if place.is_file() or (place.is_dir() and not is_pack(place) and any(place.iterdir())):
             raise DataError(f"--out {place} is there already and is no pack; give a new folder.")
     with sources.find(source) as found:
         wanted = found if data.labels else replace(found, labels=None, class_names=[])
-        return write_pack(wanted, place, resolution, data, progress)
+        making = _making(wanted, source, place, resolution, data)
+        with lock(place, _watch(making, progress)):
+            return _written(wanted, place, making, workers, progress)
 
 
 def _check_resolution(resolution: int) -> None:
@@ -80,26 +106,64 @@ def _default_cache() -> Path:
 
 
 def _key(found: Source, resolution: int, data: Data) -> str:
-    settings = [FORMAT, found.stamp, resolution, data.channels, data.crop, data.background]
+    settings = [RULES, found.stamp, resolution, data.channels, data.crop, data.background]
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:24]
 
 
-def _cached(found: Source, resolution: int, data: Data, progress: Progress | None, cache: Path) -> Packed:
+def _making(found: Source, source: str, place: Path, resolution: int, data: Data) -> Making:
+    folder = place.with_name(f".{place.name}.{_key(found, resolution, data)[:8]}.making")
+    return Making(
+        folder=folder,
+        source=source,
+        stamp=found.stamp,
+        ranges=ranges(found.num_images, resolution, data),
+        resolution=resolution,
+        data=data,
+    )
+
+
+def _watch(making: Making, progress: Progress | None) -> Callable[[], None]:
+    """Shows how far another process has come that makes the same pack."""
+    return lambda: progress(making.images_done(), making.num_images) if progress else None
+
+
+def _written(found: Source, place: Path, making: Making, workers: int | None, progress: Progress | None) -> Packed:
+    """The new pack at a place of which this process holds the lock; what others left unfinished there goes."""
+    atomic.recover(place.parent, place.name)
+    packed = write_pack(found, place, making, workers, progress)
+    for path in place.parent.iterdir():
+        if path.name.startswith(f".{place.name}.") and path.name.endswith(".making"):
+            atomic.remove(path)
+    return packed
+
+
+def _cached(found: Source, source: str, resolution: int, data: Data, progress: Progress | None, cache: Path) -> Packed:
     """The pack beside the data or in the cache, made where neither is there."""
     key = _key(found, resolution, data)
     places = [cache / "packs" / key]
     if found.place is not None:
         places.insert(0, _beside(found.place) / key)
-    notes = []
     for place in places:
-        if place.exists():
-            try:
-                return _placed(open_pack(place), found, place == places[0])
-            except DataError:
-                notes.append(f"The pack at {place} was damaged and has been made again.")
+        if packed := _sound(place):
+            return _placed(packed, found, place == places[0])
     place = places[0] if _writable(places[0].parent) else places[-1]
-    packed = _placed(write_pack(found, place, resolution, data, progress), found, place == places[0])
-    return replace(packed, notes=[*notes, *packed.notes])
+    making = _making(found, source, place, resolution, data)
+    with lock(place, _watch(making, progress)):
+        atomic.recover(place.parent, place.name)
+        packed = _sound(place)  # if another process has made it meanwhile
+        if packed is None:
+            notes = [f"The pack at {bad} was damaged and has been made again." for bad in places if bad.exists()]
+            packed = _written(found, place, making, 1, progress)
+            packed = replace(packed, notes=[*notes, *packed.notes])
+    return _placed(packed, found, place == places[0])
+
+
+def _sound(place: Path) -> Packed | None:
+    """The pack at a place, if there is one and it is not damaged."""
+    try:
+        return open_pack(place) if place.exists() else None
+    except DataError:
+        return None
 
 
 def _placed(packed: Packed, found: Source, is_first: bool) -> Packed:

@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from biggan.data.records import Labels, Pixels
+from biggan.data.shards import Shards
 
 COLUMNS = 10
 LEAST = 64  # pixels an image takes on the sheet at least; whole multiples of its size
@@ -12,7 +13,7 @@ MARGIN, LONGEST = 140, 20  # pixels and characters for the class name
 PAPER, INK = (255, 255, 255), (0, 0, 0)
 
 
-def draw_sheet(images: Pixels, labels: Labels | None, class_names: list[str], rows: int) -> Image.Image:
+def draw_sheet(images: Pixels | Shards, labels: Labels | None, class_names: list[str], rows: int) -> Image.Image:
     """Rows of ten images (N, R, R, C) spread evenly over each class, or over all images."""
     places = [np.arange(len(images))] if labels is None else [np.flatnonzero(labels == k) for k in range(rows)]
     chosen = [_spread(where, COLUMNS if labels is not None else COLUMNS * rows) for where in places if len(where)]
