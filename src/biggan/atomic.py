@@ -187,15 +187,15 @@ def verify(folder: Path) -> None:
     sums = read_json(folder / MANIFEST)
     if not isinstance(sums, dict) or not sums:
         raise ModelError(f"{folder / MANIFEST} is damaged; give an undamaged folder.")
-    root = folder.resolve()
     for name, digest in sums.items():
-        if not _is_intact(root, name, digest):
+        if not is_intact(folder, name, digest):
             raise ModelError(f"{folder} is damaged: {name[:80]!r} is not as it was written; give an undamaged folder.")
 
 
-def _is_intact(root: Path, name: str, digest: object) -> bool:
-    """Whether a manifest's entry names a regular file inside `root` with that SHA-256."""
+def is_intact(folder: Path, name: str, digest: object) -> bool:
+    """Whether a manifest's entry names a regular file inside `folder` with that SHA-256."""
     try:
+        root = folder.resolve()
         path = (root / name).resolve()
         return path.is_relative_to(root) and path.is_file() and sha256(path) == digest
     except (OSError, ValueError, RuntimeError):  # unreadable, a NUL in the name, a loop of links

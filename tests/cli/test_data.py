@@ -1,4 +1,4 @@
-"""`biggan data pack` and `biggan data inspect` say what is in the data and what was done to it."""
+"""`biggan data` says what is in the data, what was done to it, what that would take, and whether it is still sound."""
 
 from pathlib import Path
 
@@ -61,6 +61,10 @@ def test_pack_makes_data(images: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["inspect", "fashion-mnist", "--rows", "0"], "--rows is 0"),
         (["inspect", "fashion-mnist", "--out", "sheet.jpg"], ".png"),
         (["pack", "fashion-mnist", "--resolution", "32"], "--out"),
+        (["pack", "fashion-mnist", "--resolution", "32", "--out", "x", "--workers", "0"], "--workers is 0"),
+        (["pack", "fashion-mnist", "--resolution", "33", "--out", "x", "--dry-run"], "--resolution is 33"),
+        (["verify", "fashion-mnst"], "did you mean 'fashion-mnist'"),
+        (["verify", "."], "no pack"),
         (["pakc", "x"], "did you mean 'pack'"),
     ],
 )
@@ -76,7 +80,44 @@ def test_mistakes_are_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_both_commands_start_without_torch() -> None:
+def test_a_dry_run_says_what_packing_takes_and_writes_nothing(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["data", "pack", str(images), "--out", str(tmp_path / "a/pack"), "--resolution", "64", "--workers", "3"]
+    assert main([*words, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    for text in (
+        "41 images",
+        "12,288 bytes each",
+        "images/s on one core",
+        "1 cannot be read",
+        "with --workers 3",
+        "GB",
+    ):
+        assert text in said
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert [path.name for path in images.iterdir() if path.name.startswith(".")] == []
+
+
+def test_verify_says_which_file_is_damaged(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["data", "inspect", str(images), "--out", str(tmp_path / "sheet.png"), "--resolution"]
+    assert main([*words, "32"]) == main([*words, "64"]) == 0
+    capsys.readouterr()
+    assert main(["data", "verify", str(images)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("40 images in 1 files, all as they were written") == 2
+    shard = next((images / ".biggan").glob("*/images-00000.u8"))
+    content = bytearray(shard.read_bytes())
+    content[1234] ^= 16
+    shard.write_bytes(content)
+    for given in (images, shard.parent):
+        assert main(["data", "verify", str(given)]) == 2
+        err = capsys.readouterr().err
+        assert "images-00000.u8" in err
+        assert err.count("\n") == 1
+
+
+def test_all_commands_start_without_torch() -> None:
     import subprocess
     import sys
 

@@ -1,6 +1,7 @@
-"""`biggan data pack` and `biggan data inspect`. Nothing here loads torch, so both start at once and stay small."""
+"""`biggan data pack`, `inspect` and `verify`. Nothing here loads torch, so they start at once and stay small."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,11 +12,13 @@ from tyro.conf import Positional, arg
 
 from biggan import atomic
 from biggan.cli.parse import run_words
-from biggan.cli.progress import Bar
+from biggan.cli.progress import Bar, clock
 from biggan.config import Data
-from biggan.data import packed
+from biggan.data import packed, packfile, sources
+from biggan.data.estimate import estimate
+from biggan.data.making import CORES
 from biggan.data.packfile import Packed, is_pack, open_pack
-from biggan.errors import ConfigError
+from biggan.errors import ConfigError, Interrupted
 from biggan.sampling.recipe import check_replaceable, png_bytes
 
 BAR = 40  # characters of the longest bar
@@ -28,7 +31,7 @@ SourcePlace = Annotated[str, Positional, arg(metavar="SOURCE")]
 
 def run(argv: list[str]) -> None:
     """Runs `biggan data` on its arguments."""
-    run_words({"pack": pack, "inspect": inspect}, argv, "biggan data")
+    run_words({"pack": pack, "inspect": inspect, "verify": verify}, argv, "biggan data")
 
 
 def pack(
@@ -39,22 +42,72 @@ def pack(
     crop: Literal["center", "pad"] = "center",
     background: str = "white",
     labels: bool = True,
+    workers: int | None = None,
+    dry_run: bool = False,
 ) -> None:
-    """Packs images into one memory-mapped file at training size; the folder it makes is itself a --data.
+    """Packs images into memory-mapped files at training size; the folder they are in is itself a --data.
+
+    An interrupted packing goes on where it was when the command is repeated, whatever its --workers.
 
     Args:
-        source: A folder of class folders, a flat folder, a zip, IDX, CIFAR or npz files, or fashion-mnist.
+        source: A folder of class folders, a flat folder, a zip, tars (WebDataset), IDX, CIFAR or npz files, an address
+            of tars (s3://, https://), or fashion-mnist.
         out: The folder to make; a pack that is there is replaced.
         resolution: Height and width in pixels: 32, 64, 128, 256 or 512.
         channels: 1 grey, 3 RGB, 4 RGBA; none: 1 when every image is grey, else 3.
         crop: Non-square images: cut out the central square, or pad to a square with the background.
         background: Colour behind transparent pixels and padding: a name or #rrggbb.
         labels: Keep the labels.
+        workers: Processes at once; none: one for every core where there are many images. The pack is the same.
+        dry_run: Write nothing; try a few seconds of it and say how long it will take and how large it will be.
     """
     data = Data(channels=channels, crop=crop, background=background, labels=labels)
     with Bar() as bar:
-        made = packed.make(source, out, resolution, data, bar.packing)
+        here = packed.local(source, progress=bar.fetching)
+    if dry_run:
+        return _say_estimate(here, out, resolution, data, workers or CORES)
+    with Bar() as bar:
+        try:
+            made = packed.make(here, out, resolution, data, bar.packing, workers)
+        except KeyboardInterrupt:
+            raise Interrupted("Stopped; the same command goes on with what is finished.", 130) from None
     _say_facts(bar.console, source, made)
+
+
+def _say_estimate(source: str, out: Path, resolution: int, data: Data, workers: int) -> None:
+    """Prints what packing would take."""
+    packed.check_resolution(resolution)
+    with sources.find(source) as found:
+        told = estimate(found, resolution, data)
+    console = Bar().console
+    size = f"{resolution} x {resolution}, {'+'.join(BANDS[told.channels])}"
+    each = f"{told.bytes_per_image:,} bytes each, {told.size / 1e9:,.2f} GB in all"
+    console.print(Text(f"{source}: {told.num_images:,} images, {size}, {each}"))
+    speed = f"{told.images_per_second:,.0f} images/s on one core, by {told.tried:,} of them from all over"
+    console.print(Text(f"{speed} ({told.unreadable:,} cannot be read)"))
+    times = [f"{_long(told.seconds(count))} with --workers {count}" for count in dict.fromkeys((1, workers))]
+    console.print(Text(f"packing takes about {', '.join(times)}, if the disk keeps up"))
+    there = next(parent for parent in out.absolute().parents if parent.exists())
+    console.print(Text(f"free where it would lie ({there}): {shutil.disk_usage(there).free / 1e9:,.2f} GB"))
+
+
+def _long(seconds: float) -> str:
+    """Seconds as days and hours where they are many."""
+    days, left = divmod(seconds, 86_400)
+    return f"{days:.0f} days {clock(left)}" if days else clock(left)
+
+
+def verify(source: SourcePlace) -> None:
+    """Reads every byte of a pack and compares it with the checksums; one flipped bit is found, and its file named.
+
+    Args:
+        source: A pack, or images beside which packs lie.
+    """
+    for place in packed.packs(source):
+        with Bar() as bar:
+            found = packfile.verify(place, bar.verifying)
+        images = f"{found.num_images:,} images in {found.num_files:,} files"
+        bar.console.print(Text(f"{place}: {images}, all as they were written"))
 
 
 def inspect(

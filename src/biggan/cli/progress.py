@@ -37,6 +37,7 @@ class Bar:
         line = TextColumn("{task.description}")
         self.progress = Progress(line, console=self.console, transient=True, disable=not self.live)
         self.task: TaskID | None = None
+        self.first: int | None = None
         self.began = self.printed = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -61,9 +62,22 @@ class Bar:
 
     def packing(self, done: int, total: int) -> None:
         """Shows how many images are packed; without a terminal every five seconds."""
+        self._count("packed", "images", done, total)
+
+    def fetching(self, done: int, total: int) -> None:
+        """Shows how many files are fetched, likewise."""
+        self._count("fetched", "files", done, total)
+
+    def verifying(self, done: int, total: int) -> None:
+        """Shows how many files are compared with their checksums, likewise."""
+        self._count("verified", "files", done, total)
+
+    def _count(self, did: str, what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        left = clock((now - self.began) / max(done, 1) * (total - done))
-        text = f"packed {done:,} of {total:,} images, {left} left"
+        if self.first is None:  # what was done before this sitting says nothing about its speed
+            self.first, self.began = done, now
+        left = clock((now - self.began) / max(done - self.first, 1) * (total - done))
+        text = f"{did} {done:,} of {total:,} {what}" + (f", {left} left" if done > self.first else "")
         if self.live:
             self.move(text, done, total)
         elif now - self.printed > PLAIN_SECONDS:

@@ -179,22 +179,25 @@ def lock(place: Path, waiting: Callable[[], None]) -> Iterator[None]:
         DiskFailed: Nothing can be written beside the place.
     """
     path = place.with_name(f".{place.name}.lock")
-    with atomic.disk_errors(str(place)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            file = path.open("a")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                    break
-            except BlockingIOError:
+    with contextlib.ExitStack() as stack:
+        with atomic.disk_errors(str(place)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            while not _locked(path, stack):
                 waiting()
                 time.sleep(PAUSE)
-            except FileNotFoundError:
-                pass
-            file.close()
-    try:
         yield
-    finally:
-        atomic.remove(path)
-        file.close()
+
+
+def _locked(path: Path, stack: contextlib.ExitStack) -> bool:
+    """Whether the lock could be had; leaving the stack then gives it back."""
+    with contextlib.ExitStack() as own:
+        file = own.enter_context(path.open("a"))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_there = os.path.samestat(os.fstat(file.fileno()), path.stat())
+        except (BlockingIOError, FileNotFoundError):
+            return False
+        if is_there:  # else its holder has removed it between the opening and the lock
+            own.callback(atomic.remove, path)
+            stack.push(own.pop_all())
+        return is_there

@@ -20,6 +20,7 @@ from biggan.data.making import Making, lock
 from biggan.data.packfile import Packed, in_memory, is_pack, open_pack, write_pack
 from biggan.data.packing import Progress, ranges
 from biggan.data.records import Source
+from biggan.data.remote import fetch, is_address
 from biggan.errors import ConfigError, DataError
 
 __all__ = ["Packed", "make", "prepare"]
@@ -46,15 +47,16 @@ def prepare(
         ConfigError: A setting is not allowed.
         DiskFailed: The pack could not be written; nothing half-written remains.
     """
-    _check_resolution(resolution)
+    check_resolution(resolution)
+    source = local(source, cache)
     given = Path(source)
     if is_pack(given):
         return _fitting(open_pack(given), given, resolution, data)
-    with sources.find(str(source)) as found:
+    with sources.find(source) as found:
         if found.place is None and found.num_images * resolution**2 * (data.channels or 3) <= IN_MEMORY:
             packed = in_memory(found, resolution, data, progress)
         else:
-            packed = _cached(found, str(source), resolution, data, progress, cache or _default_cache())
+            packed = _cached(found, source, resolution, data, progress, cache or _default_cache())
     return packed if data.labels else replace(packed, labels=None, class_names=[])
 
 
@@ -83,12 +85,13 @@ def make(
         DiskFailed: The pack could not be written; `place` is as it was.
         OutOfMemory: One of several processes was killed.
     """
-    _check_resolution(resolution)
+    check_resolution(resolution)
     if workers is not None and not 1 <= workers <= MOST_WORKERS:
         raise ConfigError(f"--workers is {workers}; allowed is 1 to {MOST_WORKERS}.")
     with atomic.disk_errors(str(place)):
         if place.is_file() or (place.is_dir() and not is_pack(place) and any(place.iterdir())):
             raise DataError(f"--out {place} is there already and is no pack; give a new folder.")
+    source = local(source)
     with sources.find(source) as found:
         wanted = found if data.labels else replace(found, labels=None, class_names=[])
         making = _making(wanted, source, place, resolution, data)
@@ -96,7 +99,37 @@ def make(
             return _written(wanted, place, making, workers, progress)
 
 
-def _check_resolution(resolution: int) -> None:
+def local(source: str | Path, cache: Path | None = None, progress: Progress | None = None) -> str:
+    """A source as it is on this machine, after fetching it if it is an address (see `remote.py`).
+
+    Raises:
+        ConfigError: A package is missing that knows the address.
+        DataError: The address cannot be read.
+        DiskFailed: The local copy could not be written.
+    """
+    if not is_address(str(source)):
+        return str(source)
+    return str(fetch(str(source), cache or _default_cache(), progress))
+
+
+def packs(source: str) -> list[Path]:
+    """The pack that a path is, or the packs that lie beside the data at it.
+
+    Raises:
+        DataError: There is none.
+    """
+    source = local(source)
+    if is_pack(Path(source)):
+        return [Path(source)]
+    beside = _beside(sources.existing(source))
+    found = sorted(path for path in beside.iterdir() if is_pack(path)) if beside.is_dir() else []
+    if not found:
+        raise DataError(f"There is no pack at {source} nor beside it; biggan data pack makes one.")
+    return found
+
+
+def check_resolution(resolution: int) -> None:
+    """Raises ConfigError for a size at which no network works."""
     if resolution not in RESOLUTIONS:
         raise ConfigError(f"--resolution is {resolution}; allowed is {', '.join(map(str, RESOLUTIONS))}.")
 

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ FORMAT = 2
 IMAGES, LABELS, FACTS = "images.u8", "labels.npy", "pack.json"
 CHECKED = 256 * 2**20  # bytes of images up to which the checksum is taken at each opening
 SAMPLE = 10_000  # images that channel statistics look at
+AGAIN = "remove it and pack the images again"
 BLOCK = 2**22  # bytes that are read at once
 
 
@@ -60,6 +62,11 @@ class Packed:
     def channels(self) -> int:
         """1 grey, 3 RGB, 4 RGBA."""
         return int(self.images.shape[3])
+
+    @property
+    def num_files(self) -> int:
+        """Number of files that the images are in."""
+        return len(self.images.files) if isinstance(self.images, Shards) else 1
 
     @property
     def num_images(self) -> int:
@@ -200,7 +207,35 @@ def open_pack(folder: Path) -> Packed:
         return _opened(folder)
     except (ModelError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = clean(str(error)) if isinstance(error, DataError) else clean(repr(error))
-        raise DataError(f"The pack {folder} is damaged ({reason}); pack the images again.") from error
+        raise DataError(f"The pack {folder} is damaged ({reason}); {AGAIN}.") from error
+
+
+def verify(folder: Path, progress: Progress | None = None) -> Packed:
+    """Reads every file of a pack and compares it with its checksum; gives the pack if all is well.
+
+    Args:
+        folder: The pack.
+        progress: Called with the files read and all.
+
+    Raises:
+        DataError: A file is missing or differs, if only by a bit; the message names it.
+    """
+    try:
+        sums = dict(atomic.read_json(folder / atomic.MANIFEST))
+    except (ModelError, TypeError, ValueError) as error:
+        raise DataError(f"The pack {folder} is damaged ({atomic.MANIFEST} cannot be read); {AGAIN}.") from error
+    with ThreadPoolExecutor(THREADS) as pool:
+        intact = pool.map(lambda name: atomic.is_intact(folder, name, sums[name]), sums)
+        bad = []
+        for done, (name, good) in enumerate(zip(sums, intact, strict=True), 1):
+            if not good:
+                bad.append(clean(name))
+            if progress:
+                progress(done, len(sums))
+    if bad:
+        what = f"{', '.join(bad[:10])}{' and more' * (len(bad) > 10)} of its {len(sums):,} files"
+        raise DataError(f"The pack {folder} is damaged: {what} not as they were written; {AGAIN}.")
+    return open_pack(folder)
 
 
 def _labels(path: Path, count: int, num_classes: int) -> Labels:

@@ -3,6 +3,7 @@
 ```
 folder   dataset.json, labels.csv, IDX files, CIFAR files, class folders, or just pictures
 zip      the same; npz is a zip of arrays
+tar      pictures with labels (WebDataset), class folders; a folder of tars
 tar.gz   CIFAR's archives
 file     an IDX image file with its labels beside it
 name     fashion-mnist (10,000 images), fashion-mnist-test (2,000)
@@ -12,15 +13,18 @@ What is not here: packs, which `packed.py` opens before it asks here.
 """
 
 import contextlib
+import hashlib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from biggan.data import arrays, bundled, listing
+from biggan.data import arrays, bundled, listing, tars
 from biggan.data.records import Source, clean
-from biggan.data.trees import Tree, cifar_tree, folder_tree, zip_tree
+from biggan.data.trees import Tree, cifar_tree, folder_tree, is_picture, zip_tree
 from biggan.errors import DataError, nearest
+
+MOST_CIFAR = 2**29  # bytes of a tar that might be CIFAR's
 
 
 @contextlib.contextmanager
@@ -62,9 +66,10 @@ def existing(source: str) -> Path:
     raise DataError(f"--data {clean(source)!r} is no file, folder or bundled set ({', '.join(bundled.NAMES)}){hint}")
 
 
-def _starts(path: Path, magic: bytes) -> bool:
+def _starts(path: Path, magic: bytes, at: int = 0) -> bool:
     try:
         with path.open("rb") as file:
+            file.seek(at)
             return file.read(len(magic)) == magic
     except OSError as error:
         raise DataError(f"--data {clean(str(path))} cannot be read ({error.strerror}).") from error
@@ -95,14 +100,22 @@ def _of_tree(tree: Tree) -> Source:
         return arrays.idx(tree)
     if not listed and arrays.is_cifar(tree):
         return arrays.cifar(tree)
+    shards = [name for name in tree.files if name.endswith(".tar")]
+    if shards and not listed and tree.kind == "folder" and not any(map(is_picture, tree.files)):
+        return tars.tars(tree.place, [tree.place / name for name in shards], tree.stamp, tree.skipped)
     return listing.pictures(tree)
 
 
 def _of_file(path: Path) -> Source:
     if arrays.IDX_IMAGES.fullmatch(path.name):
         return replace(arrays.idx_file(folder_tree(path.parent), path.name), place=path)
-    tree = cifar_tree(path)
+    status = path.stat()
+    is_tar = _starts(path, b"ustar", 257)
+    tree = None if is_tar and status.st_size > MOST_CIFAR else cifar_tree(path)
     if tree is not None and arrays.is_cifar(tree):
         return arrays.cifar(tree)
-    allowed = "a folder, a zip, an npz, an IDX image file, or a tar.gz of CIFAR"
+    if is_tar:
+        stamp = hashlib.sha256(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}".encode()).hexdigest()
+        return tars.tars(path, [path], stamp, [])
+    allowed = "a folder, a zip, a tar, an npz, an IDX image file, or a tar.gz of CIFAR"
     raise DataError(f"--data {clean(str(path))} is none of what is read: {allowed}.")

@@ -153,7 +153,7 @@ def zip_tree(path: Path, archive: zipfile.ZipFile) -> Tree:
             skipped.append((clean(info.filename), reason))
         elif not any(map(is_junk, info.filename.rstrip("/").split("/"))):
             members[info.filename] = info
-    top = _top([name for name in members if not name.endswith("/")])
+    top = top_folder([name for name in members if not name.endswith("/")])
     inside = {name[len(top) :]: info for name, info in members.items() if name.startswith(top) and name != top}
     folders = {name.rstrip("/") for name in inside if name.endswith("/")}
     files = {name: info for name, info in inside.items() if not name.endswith("/")}
@@ -176,7 +176,7 @@ def zip_tree(path: Path, archive: zipfile.ZipFile) -> Tree:
     )
 
 
-def _top(names: list[str]) -> str:
+def top_folder(names: list[str]) -> str:
     """The folders that all pictures and lists (else all files) lie in, with the last slash."""
     named = [name for name in names if is_picture(name) or name.rsplit("/", 1)[-1].lower() in LISTS] or names
     shared = posixpath.commonpath([posixpath.dirname(name) for name in named]) if named else ""
@@ -192,6 +192,19 @@ class _Limited(gzip.GzipFile):
         return super().read(size)
 
 
+class Cautious(io.FileIO):
+    """A file of which no more than `most` bytes are read at once."""
+
+    def __init__(self, path: Path, most: int = MOST_MEMBER) -> None:
+        super().__init__(path)
+        self.most = most
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= self.most:
+            raise tarfile.ReadError("a header asks for too much")
+        return super().read(size) or b""
+
+
 def cifar_tree(path: Path) -> Tree | None:
     """The CIFAR files in a tar or tar.gz, read into memory in one pass; None if it is not a tar.
 
@@ -200,7 +213,7 @@ def cifar_tree(path: Path) -> Tree | None:
     """
     members: dict[str, bytes] = {}
     packed = path.stat().st_size
-    with path.open("rb") as raw:
+    with Cautious(path) as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         try:
