@@ -32,6 +32,7 @@ class Stream(IntEnum):
     STATISTICS = 7
     CUTOUTS = 8
     SEARCH = 9
+    PROBE = 12
     AUGMENT_REAL = 20
     AUGMENT_FAKE = 21
     AUGMENT_G = 22

@@ -1,0 +1,201 @@
+"""The guard: what a run's figures say of its health.
+
+Looks go in, verdicts come out; the guard knows no tensors, files or networks, and what it remembers is a few numbers,
+which a saved state of the run keeps. Losses are no part of it: in published runs that collapsed they moved by 0 to
+5 %. A complaint counts once it has held for some looks in a row; what noise does in one look is no reason to go back.
+Thresholds were set on runs of the CPU presets, healthy ones and ten kinds of collapse (docs/proofs/collapse.md).
+Not here: what is looked at (`probe.py`, `figures.py`), what is changed (`course.py`), and how a run goes back.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any, Literal
+
+HISTORY = 6  # looks that what is usual is taken from
+WARM_UP = 5  # looks at the beginning in which only NaN and Inf count: all else is in motion
+
+JUMP = 2.5  # times the usual distance
+RISE = 2.0  # times the lowest distance that lasted
+POOR = 0.4  # share of the real images' diversity
+SENSE, SENSELESS = 0.68, 0.58  # share of labels that D tells from others: where they mean something, and nothing
+FLAT = 0.9  # share of hinge terms without gradient, on real and on drawn images
+LOST = 2.5  # times the usual distance of a class, as a multiple of the mean over classes
+BURST = 8.0  # times the usual size of D's outputs
+
+APART = "apart "  # before a class's label: how far its pictures are from its real images
+
+PATIENCE = {
+    "finite": 1,
+    "burst": 2,
+    "jump": 2,
+    "poor": 2,
+    "lost": 3,
+    "beaten": 3,
+    "senseless": 3,
+    "ahead": 3,
+    "rise": 4,
+}
+"""Looks in a row for which each complaint must hold."""
+
+Action = Literal["go on", "roll back", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do now."""
+
+    action: Action
+    reason: str = ""
+    """What is wrong, in plain words; empty for going on."""
+    rule: str = ""
+    """The name of the complaint, of those in `PATIENCE`."""
+    good: int = 0
+    """Images up to which nothing was wrong: what was saved later is not to be trusted."""
+
+
+GO_ON = Verdict("go on")
+
+
+@dataclass(slots=True)
+class Past:
+    """What a guard remembers, all of it JSON values."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    """The last looks at which nothing was wrong."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Complaint -> looks in a row for which it has held."""
+    good: dict[str, int] = field(default_factory=dict)
+    """Complaint -> images at the last look at which it did not hold."""
+    looks: int = 0
+    lowest: float | None = None
+    """The lowest usual distance so far."""
+    lowest_images: int = 0
+
+
+class Guard:
+    """Judges looks.
+
+    Args:
+        allowed: Incidents that a run may have; the next one stops it.
+    """
+
+    def __init__(self, allowed: int) -> None:
+        self.allowed, self.incidents, self.past = allowed, 0, Past()
+
+    def judge(self, images: int, figures: Mapping[str, float]) -> Verdict:
+        """The verdict on a look.
+
+        Args:
+            images: Images shown to D so far.
+            figures: `distance`, `diversity` and `apart <label>` of the raw G's pictures, `label_sense`, and means of a
+                step's figures since the last look (`d_real`, `d_fake`, `d_real_std`, `d_fake_std`, `flat_real`,
+                `flat_fake`). Any others must be finite, and are otherwise passed over.
+        """
+        past = self.past
+        found = self._complaints(figures)
+        for rule in PATIENCE:
+            if rule in found:
+                past.counts[rule] = past.counts.get(rule, 0) + 1
+            else:
+                past.counts[rule], past.good[rule] = 0, images
+        past.looks += 1
+        for rule, words in found.items():
+            if past.counts[rule] >= PATIENCE[rule]:
+                return self.incident(rule, words)
+        if not found:
+            self._remember(images, figures)
+        return GO_ON
+
+    def incident(self, rule: str, words: str) -> Verdict:
+        """The verdict on what is wrong, by a rule of `PATIENCE`."""
+        good = self.past.lowest_images if rule == "rise" else self.past.good.get(rule, 0)
+        return Verdict("roll back" if self.incidents < self.allowed else "stop", words, rule, good)
+
+    def _remember(self, images: int, figures: Mapping[str, float]) -> None:
+        past = self.past
+        past.history = [*past.history, dict(figures)][-HISTORY:]
+        usual = self._usual("distance")
+        if len(past.history) == HISTORY and (past.lowest is None or usual < past.lowest):
+            past.lowest, past.lowest_images = usual, images
+
+    def _usual(self, name: str) -> float:
+        """The median of a figure over the last good looks, NaN before there are any."""
+        values = [look[name] for look in self.past.history if name in look]
+        return median(values) if values else math.nan
+
+    def _complaints(self, figures: Mapping[str, float]) -> dict[str, str]:
+        """Rule -> what is wrong, in plain words; the gravest first."""
+        broken = [name for name, value in figures.items() if not math.isfinite(value)]
+        if broken:
+            return {"finite": f"{broken[0]} is NaN or Inf"}
+        if self.past.looks < WARM_UP:
+            return {}
+        return {rule: words for rule, words in (*self._of_pictures(figures), *self._of_d(figures)) if words}
+
+    def _of_pictures(self, figures: Mapping[str, float]) -> list[tuple[str, str]]:
+        """Complaints about what G draws; NaN, for what is not known yet, compares as no complaint."""
+        distance, usual = figures.get("distance", math.nan), self._usual("distance")
+        lowest = math.nan if self.past.lowest is None else self.past.lowest
+        diversity = figures.get("diversity", math.nan)
+        far = f"drawn images are {distance:.2g} from the real ones"
+        few = f"drawn images of a class differ by {diversity:.0%} of what real ones do"
+        return [
+            ("jump", f"{far}, usual was {usual:.2g}" if distance > JUMP * usual else ""),
+            ("poor", few if diversity < POOR else ""),
+            ("lost", self._lost(figures)),
+            ("rise", f"{far}, and had been {lowest:.2g}" if distance > RISE * lowest else ""),
+        ]
+
+    def _lost(self, figures: Mapping[str, float]) -> str:
+        """A complaint about the class whose pictures have moved away from its real images most."""
+        now, before = _shares(figures), [_shares(look) for look in self.past.history]
+        rises = {
+            name: share / median([b[name] for b in before if name in b] or [math.nan]) for name, share in now.items()
+        }
+        worst = max(rises, key=lambda name: rises[name], default="")
+        if not worst or not rises[worst] > LOST:
+            return ""
+        label = worst.removeprefix(APART)
+        return (
+            f"class {label} is drawn {rises[worst]:.1f} times as far from its real images as usual, beside the others"
+        )
+
+    def _of_d(self, figures: Mapping[str, float]) -> list[tuple[str, str]]:
+        """Complaints about what D says of real and of drawn images."""
+        f = {**dict.fromkeys(("d_real", "d_fake", "flat_real", "flat_fake", "label_sense"), math.nan), **figures}
+        size, usual_size = _size(f), median(map(_size, self.past.history)) if self.past.history else math.nan
+        flat, sense = min(f["flat_real"], f["flat_fake"]), f["label_sense"]
+        told = f"D finds drawn images as real ({f['d_fake']:+.2g}) as real ones ({f['d_real']:+.2g})"
+        senseless = sense < SENSELESS and self._usual("label_sense") > SENSE
+        return [
+            (
+                "burst",
+                f"D's outputs are {size:.2g} wide, usual was {usual_size:.2g}" if size > BURST * usual_size else "",
+            ),
+            ("beaten", told if f["d_fake"] >= f["d_real"] else ""),
+            ("senseless", f"D tells {sense:.0%} of labels from wrong ones, chance is half" if senseless else ""),
+            ("ahead", f"D is sure of {flat:.0%} of all images, which teaches G nothing" if flat > FLAT else ""),
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """All that the guard remembers, as JSON values."""
+        return {"incidents": self.incidents, "past": asdict(self.past)}
+
+    def from_json(self, values: Mapping[str, Any]) -> None:
+        """Puts back what `to_json` gave."""
+        self.incidents, self.past = int(values["incidents"]), Past(**values["past"])
+
+
+def _shares(figures: Mapping[str, float]) -> dict[str, float]:
+    """Distances of single classes as multiples of their mean."""
+    apart = {name: value for name, value in figures.items() if name.startswith(APART)}
+    mean = max(sum(apart.values()) / max(len(apart), 1), 1e-12)
+    return {name: value / mean for name, value in apart.items()}
+
+
+def _size(figures: Mapping[str, float]) -> float:
+    """How far from 0 D's outputs lie, in all."""
+    names = ("d_real", "d_fake", "d_real_std", "d_fake_std")
+    return sum(abs(figures.get(name, math.nan)) for name in names)

@@ -1,0 +1,148 @@
+"""A look at what G draws: the same latents and classes each time, beside real images.
+
+Losses hardly move when a GAN collapses; its pictures do. Few pictures are enough, since the latents never change: what
+differs from one look to the next is G. Pictures are drawn as D sees them, with the statistics of their batch, from a
+copy, so a look changes nothing. Numbers from here compare a run with itself; `evaluation` has those that mean
+something to others. Not here: what is done about them (`guard.py`).
+"""
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from biggan import latents
+from biggan.data.packed import Packed
+from biggan.latents import Stream
+from biggan.models.layers import norms
+from biggan.models.network import Discriminator, Generator
+
+CLASSES = 16  # looked at, at most
+PICTURES = 64  # drawn at a look, about, in equal shares
+LEAST_EACH = 4  # pictures of a class at least
+REAL = 640  # real images that they are compared with, about
+LEAST_SPREAD = 1e-4  # of a feature over real images, below which differences are rounding
+
+Features = Callable[[Tensor], Tensor]
+Distance = Callable[[Tensor, Tensor], float]
+
+
+class Probe:
+    """Real images to compare with, and the latents and classes to draw.
+
+    Attributes:
+        classes: Labels of the classes looked at, the first of those that have images; [0] without labels.
+        num_groups: How many these are.
+        group: Which of them each picture is of, (N,).
+
+    Args:
+        packed: The data.
+        features: Images (N, C, R, R) in [-1, 1] -> features (N, D), both on the CPU.
+        distance: Features of real and of drawn images -> a distance that needs no many images.
+        device: Where G and D are.
+        at_once: Images that may go through a network at once.
+    """
+
+    def __init__(
+        self, packed: Packed, features: Features, distance: Distance, device: torch.device, at_once: int
+    ) -> None:
+        self._features, self._distance, self._device, self._at_once = features, distance, device, at_once
+        self.classes, places = chosen_images(packed)
+        self.num_groups = len(self.classes)
+        each = max(PICTURES // self.num_groups, LEAST_EACH)
+        self.group = torch.arange(self.num_groups).repeat(each)  # of each picture; a chunk has all classes
+        self._y = torch.tensor(self.classes)[self.group].to(device)
+        few = np.concatenate([_spread(place, each) for place in places])
+        self._few = real_images(packed, few).to(device), torch.from_numpy(_labels(packed)[few]).to(device)
+        group = torch.arange(self.num_groups).repeat_interleave(torch.tensor([len(place) for place in places]))
+        chunks = torch.from_numpy(np.concatenate(places)).split(64)
+        real = torch.cat([features(real_images(packed, chunk.numpy())) for chunk in chunks])
+        self._mean, self._spread = real.mean(0), real.std(0).clamp_min(LEAST_SPREAD)
+        self._real = (real - self._mean) / self._spread
+        self._within = self._pair_distances(self._real, group)
+        self._centres = self._means(self._real, group)
+
+    @torch.no_grad()
+    def draw(self, G: Generator) -> Tensor:
+        """The pictures, (N, C, R, R) in [-1, 1], on the CPU; the classes in turn."""
+        G = copy.deepcopy(G).train()
+        for _, norm in norms(G):
+            norm.cross_replica = False  # each process looks for itself
+        z = latents.normal(0, Stream.PROBE, 0, len(self._y), G.dim_z).to(self._device)
+        parts = zip(z.split(self._at_once), self._y.split(self._at_once), strict=True)
+        return torch.cat([G(part, G.embed(y)).float() for part, y in parts]).cpu()
+
+    def figures(self, x: Tensor) -> dict[str, float]:
+        """What the pictures tell: distance to the real images, diversity of a class's pictures.
+
+        Returns:
+            `distance`: by the function given. `diversity`: mean distance of two pictures of a class, as a share of
+            that of two real images of it; the mean over classes, and `least_diversity` of the worst. NaN where a
+            picture is not finite.
+        """
+        features = (self._features(x) - self._mean) / self._spread
+        if not bool(torch.isfinite(features).all()):
+            return dict.fromkeys(("distance", "diversity", "least_diversity"), float("nan"))
+        shares = self._pair_distances(features, self.group) / self._within
+        shares = shares[torch.isfinite(shares)]
+        least = float(shares.min()) if len(shares) else 1.0
+        mean = float(shares.mean()) if len(shares) else 1.0
+        return {"distance": self._distance(self._real, features), "diversity": mean, "least_diversity": least}
+
+    def apart(self, x: Tensor) -> dict[str, float]:
+        """How far the pictures of each class lie from its real images: `apart <label>` -> mean squared difference of
+        the means of their features; nothing where there is one class."""
+        if self.num_groups < 2:
+            return {}
+        features = (self._features(x) - self._mean) / self._spread
+        distances = (self._means(features, self.group) - self._centres).square().mean(1)
+        return {f"apart {label}": value for label, value in zip(self.classes, distances.tolist(), strict=True)}
+
+    @torch.no_grad()
+    def label_sense(self, D: Discriminator) -> float:
+        """Share of real images that D finds more real with their own label than with another; 1 without classes.
+
+        About a half where labels say nothing to D.
+        """
+        if self.num_groups < 2:
+            return 1.0
+        x, y = self._few
+        D = copy.deepcopy(D).eval()
+        other = (y + 1 + torch.arange(len(y), device=y.device) % (D.num_classes - 1)) % D.num_classes
+        logits = [D(torch.cat([a, a]), torch.cat([b, c])).flatten() for a, b, c in self._chunks(x, y, other)]
+        return float(torch.cat([(own > wrong).float() for own, wrong in (part.chunk(2) for part in logits)]).mean())
+
+    def _chunks(self, *tensors: Tensor) -> "zip[tuple[Tensor, ...]]":
+        return zip(*(tensor.split(self._at_once) for tensor in tensors), strict=True)
+
+    def _means(self, features: Tensor, group: Tensor) -> Tensor:
+        """Mean features of each group, (groups, D)."""
+        return torch.stack([features[group == k].mean(0) for k in range(self.num_groups)])
+
+    def _pair_distances(self, features: Tensor, group: Tensor) -> Tensor:
+        """Mean distance of two images of each group, (groups,); NaN for a group of one."""
+        return torch.stack([torch.pdist(features[group == k]).mean() for k in range(self.num_groups)])
+
+
+def chosen_images(packed: Packed) -> tuple[list[int], list[np.ndarray]]:
+    """The first classes, as on a sheet, and places in the pack of the real images of each, evenly spread."""
+    labels = _labels(packed)
+    classes = np.unique(labels)[:CLASSES]
+    each = REAL // len(classes)
+    return classes.tolist(), [_spread(np.flatnonzero(labels == k), each) for k in classes]
+
+
+def _spread(places: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of the places, evenly spread."""
+    return places[np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).astype(np.int64))]
+
+
+def _labels(packed: Packed) -> np.ndarray:
+    return np.zeros(packed.num_images, np.int64) if packed.labels is None else packed.labels
+
+
+def real_images(packed: Packed, places: np.ndarray) -> Tensor:
+    """Images of a pack, (N, C, R, R) float32 in [-1, 1]."""
+    return torch.from_numpy(np.array(packed.images[places])).permute(0, 3, 1, 2).float() / 127.5 - 1

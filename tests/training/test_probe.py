@@ -1,0 +1,119 @@
+"""A look changes nothing, sees the defects that it is for, and needs no more than the data have."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import MODEL
+from torch import Tensor
+
+from biggan.config import Data, Model
+from biggan.data.packed import Packed, prepare
+from biggan.evaluation.distances import kernel_distance
+from biggan.models.build import build
+from biggan.training.probe import CLASSES, PICTURES, Probe, chosen_images, real_images
+from biggan.training.random_features import RandomFeatures
+
+
+def probe(packed: Packed, at_once: int = 64) -> Probe:
+    def distance(real: Tensor, drawn: Tensor) -> float:
+        return kernel_distance(real, drawn).value
+
+    return Probe(packed, RandomFeatures(packed.channels), distance, torch.device("cpu"), at_once)
+
+
+@pytest.fixture(scope="module")
+def fashion() -> Packed:
+    return prepare("fashion-mnist", 32, Data())
+
+
+@pytest.fixture(scope="module")
+def look(fashion: Packed) -> Probe:
+    return probe(fashion)
+
+
+def other_images(packed: Packed, look: Probe, seed: int = 1) -> Tensor:
+    """Real images of the classes that a look draws, in its order, but not those it compares with."""
+    taken = set(np.concatenate(chosen_images(packed)[1]).tolist())
+    random = np.random.default_rng(seed)
+    free = [[i for i in np.flatnonzero(packed.labels == k) if i not in taken] for k in look.classes]
+    return real_images(packed, np.array([random.choice(free[k]) for k in look.group.tolist()]))
+
+
+def test_real_images_are_near_and_as_diverse(fashion: Packed, look: Probe) -> None:
+    figures = look.figures(other_images(fashion, look))
+    assert abs(figures["distance"]) < 0.05
+    assert figures["diversity"] == pytest.approx(1, abs=0.15)
+
+
+def test_one_picture_for_each_class_has_no_diversity(fashion: Packed, look: Probe) -> None:
+    x = other_images(fashion, look)
+    x = x[: look.num_groups].repeat(len(x) // look.num_groups, 1, 1, 1)
+    figures = look.figures(x)
+    assert figures["diversity"] == pytest.approx(0, abs=1e-3)
+    assert figures["distance"] > 0.05
+
+
+@pytest.mark.parametrize("defect", ["noise", "blur", "one class"])
+def test_defects_are_farther_than_real_images(fashion: Packed, look: Probe, defect: str) -> None:
+    x = other_images(fashion, look)
+    changed = {
+        "noise": x + 0.3 * torch.randn_like(x),
+        "blur": torch.nn.functional.avg_pool2d(x, 5, 1, 2),
+        "one class": x[(look.group == 0).nonzero()[:, 0]].repeat(look.num_groups, 1, 1, 1)[: len(x)],
+    }[defect]
+    assert look.figures(changed)["distance"] > 4 * abs(look.figures(x)["distance"])
+
+
+def test_pictures_that_are_not_finite_give_nan(look: Probe, fashion: Packed) -> None:
+    x = other_images(fashion, look)
+    x[3, 0, 5, 5] = torch.inf
+    assert all(np.isnan(value) for value in look.figures(x).values())
+
+
+@pytest.mark.parametrize("power_iteration", ["per_step", "per_forward"])
+def test_a_look_changes_no_bit_of_the_networks(look: Probe, power_iteration: str) -> None:
+    G, D = build(replace(MODEL, num_classes=10, power_iteration=power_iteration), 0)
+    before = copy.deepcopy((G.state_dict(), D.state_dict()))
+    first, sense = look.draw(G), look.label_sense(D)
+    assert torch.equal(look.draw(G), first)
+    assert look.label_sense(D) == sense
+    for network, state in zip((G, D), before, strict=True):
+        assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+
+
+def test_an_untrained_d_makes_nothing_of_labels(look: Probe) -> None:
+    D = build(replace(MODEL, num_classes=10), 0)[1]
+    assert look.label_sense(D) == pytest.approx(0.5, abs=0.2)
+
+
+def test_small_unlabelled_and_unequal_data_are_looked_at(fashion: Packed) -> None:
+    few = np.array([0, 1, 2, 3, 4, 5])
+    model: Model = replace(MODEL, num_classes=0)
+    unlabelled = replace(fashion, images=fashion.images[few], labels=None, class_names=[])
+    one = probe(unlabelled)
+    x = one.draw(build(model, 0)[0])
+    assert len(x) == PICTURES
+    assert all(np.isfinite(value) for value in one.figures(x).values())
+    labels = np.array([0, 0, 0, 0, 0, 2])
+    unequal = probe(replace(fashion, images=fashion.images[few], labels=labels, class_names=["a", "b", "c"]))
+    assert unequal.classes == [0, 2]
+    G, D = build(MODEL, 0)
+    assert all(np.isfinite(value) for value in unequal.figures(unequal.draw(G)).values())
+    assert 0 <= unequal.label_sense(D) <= 1
+
+
+def test_of_many_classes_the_first_are_looked_at(fashion: Packed) -> None:
+    labels = np.arange(fashion.num_images) % 200
+    assert chosen_images(replace(fashion, labels=labels))[0] == list(range(CLASSES))
+
+
+def test_random_features_are_the_same_for_each_image_whatever_the_batch() -> None:
+    x = torch.rand(6, 3, 48, 48) * 2 - 1
+    state = torch.get_rng_state()
+    features = RandomFeatures(3)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert features(x).shape == (6, 640)
+    torch.testing.assert_close(features(x)[2:3], RandomFeatures(3)(x[2:3]))
