@@ -90,7 +90,9 @@ class Model:
     norm: Literal["batch", "instance", "none"] = "batch"
     """Normalisation inside G's conditional layers."""
     cross_replica: bool = True
-    """Take batch-norm moments over all processes rather than each process's own share."""
+    """Take batch-norm moments over processes rather than over each process's own share."""
+    replica_group: int = 0
+    """Processes that share cross-replica moments, neighbours by rank; 0: all."""
     norm_eps: float = 1e-5
     """Epsilon of the conditional normalisation."""
     output_norm_eps: float = 1e-5
@@ -120,7 +122,14 @@ class Model:
         _require(self.resolution in resolutions, "resolution", self.resolution, ", ".join(map(str, resolutions)))
         counts = dict.fromkeys(("g_channels", "d_channels", "dim_z", "g_depth", "d_depth"), 1)
         counts |= {"num_power_iterations": 1, "num_singular_values": 1, "image_channels": 1}
-        small = {"num_classes": 0, "shared_dim": 0, "norm_eps": 0, "output_norm_eps": 0, "sn_eps": 0}
+        small = {
+            "num_classes": 0,
+            "shared_dim": 0,
+            "replica_group": 0,
+            "norm_eps": 0,
+            "output_norm_eps": 0,
+            "sn_eps": 0,
+        }
         high = {"image_channels": 4, "num_classes": 10**7, "g_channels": 4096, "d_channels": 4096, "dim_z": 65536}
         more = {"shared_dim": 65536, "num_power_iterations": 100, "num_singular_values": 16, "g_depth": 16}
         ones = {"d_depth": 16, "norm_eps": 1, "output_norm_eps": 1, "sn_eps": 1}
@@ -136,6 +145,11 @@ class Model:
             ok = not widths or (len(widths) == length and all(1 <= width <= 65536 for width in widths))
             _require(ok, name, widths, allowed)
         self._check_attention()
+
+    @property
+    def norm_replicas(self) -> int:
+        """Processes that share batch-norm moments; 0: all."""
+        return self.replica_group if self.cross_replica else 1
 
     @property
     def num_doublings(self) -> int:
@@ -241,6 +255,8 @@ class Optim:
     """Iterations in which the averaged G is a plain copy of G."""
     ema_warmup: bool = False
     """Limit the decay to (1 + t) / (10 + t) after t iterations."""
+    gradient_precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision in which gradients travel between processes."""
 
     def __post_init__(self) -> None:
         zero = dict.fromkeys(("lr_g", "lr_d", "beta1", "beta2", "adam_eps", "ortho_g", "ortho_d", "ema_decay"), 0.0)
@@ -256,9 +272,10 @@ class Train:
     total_images: int = 100_000
     """Images shown to D in the whole run: iterations x D steps x batch size."""
     batch_size: int = 64
-    """Images behind one optimizer step."""
+    """Images behind one optimizer step, over all processes and microbatches."""
     microbatch: int | None = None
-    """Images that go through the networks at once; none: the whole batch."""
+    """Images that go through a device's networks at once; none: its share of the batch, or the largest part of that
+    which fits its memory."""
     seed: int = 0
     """Fixes initial weights, data order and every draw."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -281,8 +298,10 @@ class Train:
         _require(ok, "microbatch", micro, f"a divisor of --batch-size {self.batch_size}")
 
 
-FREE_ON_RESUME = frozenset({"total_images", "save_images", "sheet_images", "report_images", "keep"})
-"""Fields of `Train` that may differ when a run is resumed."""
+FREE_ON_RESUME = frozenset(
+    {"total_images", "microbatch", "save_images", "sheet_images", "report_images", "keep", "gradient_precision"}
+)
+"""Fields that may differ when a run is resumed, as the number of processes may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,9 @@
 A run is one or more sittings of the same command; each goes on, bit for bit, where the last one stopped. What it
 writes: `run.json` (settings, data, versions), `log.txt`, `stats.jsonl`, `sheets/`, `states/`, and the files of a
 model, so that the run folder can be drawn from. Nothing here prints; what is worth saying goes to a `Watch`.
+
+Every process has its sitting and calls the same hooks. Process 0 alone speaks, reads states and writes; what it meets
+is every process's answer, so that all go on, or stop, together.
 """
 
 import dataclasses
@@ -22,6 +25,9 @@ from PIL import Image
 from biggan import __version__, atomic
 from biggan.config import FREE_ON_RESUME, Config, from_json, to_json
 from biggan.data.packed import Packed
+from biggan.distributed.collective import broadcast, highest, lead, mean_figures
+from biggan.distributed.processes import rank
+from biggan.distributed.watchdog import patient
 from biggan.errors import ConfigError, Diverged, Interrupted, ModelError
 from biggan.models.bundle import Bundle, load_bundle, save_bundle
 from biggan.models.spectral import settle
@@ -132,12 +138,14 @@ class Sitting:
         self.began = time.monotonic()
         self.until = math.inf if max_seconds is None else self.began + max_seconds
         self.seconds_before = 0.0
-        self.drawn: tuple[int, Bundle, Image.Image] | None = None
+        self.made: tuple[int, Bundle] | None = None  # images shown, and the model then
+        self.drawn: Image.Image | None = None  # its sheet
 
     def say(self, text: str) -> None:
         """A sentence for the watcher and for `log.txt`."""
-        self.monitor.note(text)
-        self.watch.say(text)
+        if rank() == 0:
+            self.monitor.note(text)
+            self.watch.say(text)
 
     def restore(self) -> None:
         """Puts the run where the newest undamaged state left it.
@@ -145,7 +153,7 @@ class Sitting:
         Raises:
             ModelError: All its states are damaged, or they are another run's.
         """
-        saved = state.load_latest(self.out, self.say)
+        saved = state.load_shared(self.out, self.say)
         if saved:
             try:
                 for name in ("G", "D", "G_ema"):
@@ -156,7 +164,10 @@ class Sitting:
             except (KeyError, TypeError, RuntimeError) as error:
                 raise ModelError(f"The states in {self.out} are another run's; give another --out.") from error
             self.say(f"Going on from {saved.images:,} images.")
-        self.monitor.rewind(self.run.images)
+        else:
+            for network in (self.run.G, self.run.D, self.run.G_ema):
+                broadcast(network.state_dict())  # orthogonal starts differ in their last digits between processors
+        lead(lambda: self.monitor.rewind(self.run.images))
         self.first_images, self.began = self.run.images, time.monotonic()
 
     @property
@@ -170,7 +181,10 @@ class Sitting:
         Raises:
             Diverged: A figure is NaN or Inf.
         """
-        values = {name: float(figure) for name, figure in figures.items()}
+        values = {name: float(figure) for name, figure in mean_figures(figures).items()}
+        lead(lambda: self._report(run, values))
+
+    def _report(self, run: Training, values: dict[str, float]) -> None:
         self.monitor.figures(run.images, self.seconds, values)
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
@@ -181,9 +195,13 @@ class Sitting:
 
     def sheet(self, run: Training, figures: Figures) -> None:
         """Hook: draws the same seeds as always from the averaged generator."""
+        bundle = self.bundle()
+        lead(lambda: self._write_sheet(run.images, bundle))
+
+    def _write_sheet(self, images: int, bundle: Bundle) -> None:
         png = io.BytesIO()
-        self.picture()[1].save(png, "PNG")
-        atomic.write_bytes(self.out / SHEETS / f"{run.images:012}.png", png.getvalue())
+        self.picture(bundle).save(png, "PNG")
+        atomic.write_bytes(self.out / SHEETS / f"{images:012}.png", png.getvalue())
 
     def save(self, run: Training, figures: Figures) -> None:
         """Hook: saves a state and the model as it is.
@@ -192,23 +210,29 @@ class Sitting:
             Diverged: A weight is NaN or Inf; nothing was written.
             DiskFailed: A write failed; earlier states are as they were.
         """
+        lead(self._save_state)
+        bundle = self.bundle()  # slow, so after the state; `complete` makes up for a kill in between
+        lead(lambda: save_bundle(self.out, bundle, self.picture(bundle)))
+
+    def _save_state(self) -> None:
+        run = self.run
         networks = {name: dict(getattr(run, name).state_dict()) for name in ("G", "D", "G_ema")}
         optimizers = {name: state.optimizer_tensors(getattr(run, name)) for name in ("optim_g", "optim_d")}
         state.save_state(self.out, run.images, networks | optimizers, {"seconds": self.seconds})
         state.prune(self.out, run.config.train.keep)
-        bundle, image = self.picture()  # slow, so after the state; `complete` makes up for a kill in between
-        save_bundle(self.out, bundle, image)
 
     def complete(self) -> None:
         """Saves the model of a run that is done, unless it is there with all its tables."""
+        if not lead(self._is_complete):
+            self.save(self.run, {})
+
+    def _is_complete(self) -> bool:
         state.prune(self.out, self.run.config.train.keep)
         try:
             bundle = load_bundle(self.out)
-            whole = bundle.statistics.has(truncation=1.0) and bundle.training.get("images") == self.run.images
         except ModelError:
-            whole = False
-        if not whole:
-            self.save(self.run, {})
+            return False
+        return bundle.statistics.has(truncation=1.0) and bundle.training.get("images") == self.run.images
 
     def obey(self, run: Training, figures: Figures) -> None:
         """Hook: stops when asked to by a signal or the clock, with everything saved.
@@ -218,25 +242,35 @@ class Sitting:
         """
         if time.monotonic() > self.until:
             self.stop.ask()
-        if self.stop and not run.done:
+        exit_code = highest(self.stop.exit_code)
+        if exit_code and not run.done:
             self.save(run, figures)
-            text = f"Stopped after {run.images:,} images with everything saved in {self.out}"
-            self.monitor.note(text)
-            raise Interrupted(f"{text}; the same command goes on from there.", self.stop.exit_code)
+            lead(lambda: self._stopped(run.images, exit_code))
 
-    def picture(self) -> tuple[Bundle, Image.Image]:
-        """The model as it is, with fresh standing statistics (all tables at the end of a run), and a sheet of it."""
-        if self.drawn is None or self.drawn[0] != self.run.images:
+    def _stopped(self, images: int, exit_code: int) -> None:
+        text = f"Stopped after {images:,} images with everything saved in {self.out}"
+        self.monitor.note(text)
+        raise Interrupted(f"{text}; the same command goes on from there.", exit_code)
+
+    def bundle(self) -> Bundle:
+        """The model as it is, with fresh standing statistics (all tables at the end of a run)."""
+        if self.made is None or self.made[0] != self.run.images:
             G = deepcopy(self.run.G_ema)
             G.compute_dtype = None
             settle(G)
-            statistics = standing_statistics(G, full=self.run.done)
+            with patient():
+                statistics = standing_statistics(G, full=self.run.done)
             G.use_statistics(statistics.row())
             bundle = Bundle(G, self.run.D, self.packed.class_names, statistics, self.summary())
+            self.made, self.drawn = (self.run.images, bundle), None
+        return self.made[1]
+
+    def picture(self, bundle: Bundle) -> Image.Image:
+        """A sheet of what `bundle` gave, drawn once."""
+        if self.drawn is None:
             classes = list(range(min(len(self.packed.class_names), SHEET_CLASSES))) or None
-            drawn = Pipeline(bundle)(classes, num_images=SHEET_COLUMNS)
-            self.drawn = (self.run.images, bundle, drawn.sheet())
-        return self.drawn[1:]
+            self.drawn = Pipeline(bundle)(classes, num_images=SHEET_COLUMNS).sheet()
+        return self.drawn
 
     def summary(self) -> dict[str, Any]:
         """What the model's config says of its training."""

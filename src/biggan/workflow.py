@@ -4,15 +4,22 @@ What Python users and the command line both use.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TypeVar
+
+import torch
 
 from biggan import atomic
 from biggan.config import Config, Optim, Train, from_json
 from biggan.data.loader import Loader
 from biggan.data.packed import Packed, prepare
-from biggan.errors import ConfigError, DiskFailed, Interrupted, ModelError, nearest
+from biggan.distributed.collective import first_on_each_machine, lead, same_everywhere
+from biggan.distributed.launch import processes
+from biggan.distributed.processes import meeting, rank
+from biggan.distributed.watchdog import watched
+from biggan.errors import ConfigError, DataError, DiskFailed, Interrupted, ModelError, nearest
 from biggan.interop import hub, recognise
 from biggan.interop.imported import Imported
 from biggan.models.bundle import CONFIG, MODEL, Bundle, load_bundle, save_bundle
@@ -100,9 +107,12 @@ def train(
     *,
     device: str = "auto",
     max_minutes: float | None = None,
+    hang_minutes: float = 30,
     watch: Watch | None = None,
 ) -> Path:
     """Trains a model, or goes on with a run of the same settings, bit for bit where it stopped.
+
+    Under torchrun all its processes call this alike, and train one model together.
 
     Args:
         source: Where the images are: a path, or the name of a bundled set.
@@ -110,6 +120,7 @@ def train(
         config: The settings; classes and image channels come from the data.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         max_minutes: Minutes after which to stop with everything saved.
+        hang_minutes: With several processes, minutes without an iteration after which one that hangs is ended.
         watch: Who follows the run.
 
     Returns:
@@ -123,24 +134,64 @@ def train(
         DiskFailed: A write failed; earlier states are as they were.
     """
     out, watch = Path(out), watch or Watch()
-    if max_minutes is not None and not max_minutes > 0:
-        raise ConfigError(f"--max-time is {max_minutes:g}; allowed is above 0 minutes.")
-    check_apart(out, source)
-    check_place(out)
-    place = pick_device(device)
-    with StopRequest() as stop:
-        packed = prepare(str(source), config.model.resolution, config.data, _stoppable(watch.packing, stop))
-        config = resolve(config, packed, pick_precision(config.train.precision, place))
-        check_memory(config, place)
-        with RunLock(out):
-            begin(out, config, str(source), packed)
-            run = Training(config, place, compute_dtype(config.train.precision))
-            sitting = Sitting(run, out, packed, str(source), stop, watch, max_minutes and max_minutes * 60)
-            for note in packed.notes:
-                sitting.say(note)
-            sitting.restore()
+    for flag, minutes in (("--max-time", max_minutes), ("--hang-minutes", hang_minutes)):
+        if minutes is not None and not minutes > 0:
+            raise ConfigError(f"{flag} is {minutes:g}; allowed is above 0 minutes.")
+    check_shares(config)
+    with StopRequest() as stop, meeting(pick_device(device)) as place, ExitStack() as held:
+        lead(lambda: _check_out(out, source))
+        packed = _prepared(str(source), config, watch, stop)
+        config = lead(lambda: _fitted(config, packed, place))
+        lead(lambda: held.enter_context(RunLock(out)) and None)
+        lead(lambda: begin(out, config, str(source), packed))
+        run = Training(config, place, compute_dtype(config.train.precision))
+        sitting = Sitting(run, out, packed, str(source), stop, watch, max_minutes and max_minutes * 60)
+        for note in packed.notes:
+            sitting.say(note)
+        sitting.restore()
+        with watched(hang_minutes * 60):
             go(sitting, Loader(packed, config.train.seed, config.data.mirror, place))
     return out
+
+
+def check_shares(config: Config) -> None:
+    """Checks that the processes can share a batch equally, and its norms be shared in groups.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    ranks, train, group = processes(), config.train, config.model.replica_group
+    if train.batch_size % (ranks * (train.microbatch or 1)):
+        factor = f" x --microbatch {train.microbatch}" if train.microbatch else ""
+        allowed = f"a multiple of the number of processes{factor} ({ranks} processes here)"
+        raise ConfigError(f"--batch-size is {train.batch_size}; allowed is {allowed}.")
+    if group and ranks % group:
+        raise ConfigError(f"--replica-group is {group}; allowed is a divisor of the number of processes, {ranks}.")
+
+
+def _check_out(out: Path, source: str | Path) -> None:
+    check_apart(out, source)
+    check_place(out)
+
+
+def _prepared(source: str, config: Config, watch: Watch, stop: StopRequest) -> Packed:
+    """The data, packed by one process of each machine.
+
+    Raises:
+        DataError: They cannot be read, or differ between machines.
+    """
+    packing = _stoppable(watch.packing if rank() == 0 else lambda done, total: None, stop)
+    packed = first_on_each_machine(lambda: prepare(source, config.model.resolution, config.data, packing))
+    if not same_everywhere(packed.sha256):
+        raise DataError(f"--data {source} is not the same on all machines; copy it from one to the others.")
+    return packed
+
+
+def _fitted(config: Config, packed: Packed, place: torch.device) -> Config:
+    """The settings in full, checked against this machine's memory."""
+    config = resolve(config, packed, pick_precision(config.train.precision, place))
+    check_memory(config, place)
+    return config
 
 
 def add_truncations(

@@ -195,9 +195,9 @@ if world > 1:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world)
 data = load_file(f"{folder}/data.safetensors")
 x, c = (data[name].chunk(world)[rank].clone().requires_grad_() for name in ("x", "c"))
-norm = ConditionalNorm(4, nn.Linear(3, 4, bias=False), nn.Linear(3, 4, bias=False), "batch", 1e-5, True).double()
+norm = ConditionalNorm(4, nn.Linear(3, 4, bias=False), nn.Linear(3, 4, bias=False), "batch", 1e-5, 0).double()
 norm.load_state_dict({n.removeprefix("norm."): t for n, t in data.items() if n.startswith("norm.")})
-last = AffineNorm(4, "batch", 1e-5, True).double()
+last = AffineNorm(4, "batch", 1e-5, 0).double()
 out = last(norm(x, c).relu())
 (out ** 3).sum().backward()
 save_file({"out": out.detach(), "x.grad": x.grad, "c.grad": c.grad, "gain.grad": norm.gain.weight.grad,
@@ -218,7 +218,7 @@ def replicas(folder: Path, world: int) -> list[dict[str, Tensor]]:
 def test_cross_replica_norm_over_two_processes_is_the_norm_of_the_whole_batch(tmp_path):
     from safetensors.torch import save_file
 
-    norm = ConditionalNorm(4, nn.Linear(3, 4, bias=False), nn.Linear(3, 4, bias=False), "batch", 1e-5, True).double()
+    norm = ConditionalNorm(4, nn.Linear(3, 4, bias=False), nn.Linear(3, 4, bias=False), "batch", 1e-5, 0).double()
     data = {"x": 2 + torch.randn(6, 4, 3, 3).double(), "c": torch.randn(6, 3).double()}
     state = {f"norm.{name}": tensor for name, tensor in norm.state_dict().items()}
     save_file(data | state, tmp_path / "data.safetensors")

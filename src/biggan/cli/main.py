@@ -6,7 +6,8 @@ from importlib import import_module
 from keyword import iskeyword
 
 from biggan import __version__
-from biggan.errors import BigGANError, OutOfMemory, UserError, nearest
+from biggan.distributed.launch import is_silent
+from biggan.errors import BigGANError, ConfigError, OutOfMemory, UserError, nearest
 
 COMMANDS = {
     "train": "train a generator on your images; the same command again resumes",
@@ -49,7 +50,8 @@ def main(argv: list[str] | None = None) -> int:
         dispatch(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
     except BigGANError as error:
-        print(f"biggan: {error}", file=sys.stderr)
+        if not (is_silent() and type(error) in (UserError, ConfigError)):  # a wrong command is told by process 0
+            print(f"biggan: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("biggan: interrupted.", file=sys.stderr)

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import Progress, TaskID, TextColumn
 from rich.text import Text
 
+from biggan.distributed.launch import is_silent
+
 PLAIN_SECONDS = 5.0  # between lines about packing where there is no terminal
 
 
@@ -29,10 +31,10 @@ class _Patient(Console):
 
 
 class Bar:
-    """Context manager with a line that moves at the foot of a terminal."""
+    """Context manager with a line that moves at the foot of a terminal; of several processes the first alone speaks."""
 
     def __init__(self) -> None:
-        self.console = _Patient(file=sys.stdout, highlight=False, soft_wrap=True)
+        self.console = _Patient(file=sys.stdout, highlight=False, soft_wrap=True, quiet=is_silent())
         self.live = self.console.is_terminal
         line = TextColumn("{task.description}")
         self.progress = Progress(line, console=self.console, transient=True, disable=not self.live)

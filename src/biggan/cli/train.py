@@ -31,6 +31,7 @@ def run(argv: list[str]) -> None:
         train: OmitArgPrefixes[config.Train] = base.train,
         device: str = "auto",
         max_time: float | None = None,
+        hang_minutes: float = 30,
         dry_run: bool = False,
     ) -> None:
         """Trains a generator on your images; the same command again resumes.
@@ -41,6 +42,7 @@ def run(argv: list[str]) -> None:
             preset: Settings to start from; every flag below changes one of them.
             device: auto, cpu, cuda, cuda:1 or mps.
             max_time: Minutes after which this sitting stops with everything saved.
+            hang_minutes: Under torchrun, minutes without an iteration after which a process that hangs is ended.
             dry_run: Print the settings, sizes and memory, and do nothing.
         """
         for flag, given, kept, instead in (
@@ -51,7 +53,7 @@ def run(argv: list[str]) -> None:
                 raise ConfigError(f"{flag} comes from the data and cannot be set to {given}; {instead}.")
         settings = Config(model=model, data=images, optim=optim, train=train)
         place = out or Path("runs") / (Path(data).name.split(".")[0] or "run")
-        _train(data, place, settings, device, max_time, dry_run)
+        _train(data, place, settings, device, (max_time, hang_minutes), dry_run)
 
     run_command(train, argv, "biggan train")
 
@@ -74,7 +76,9 @@ def line(moment: Progress) -> str:
     return f"{moment.images:>7,}/{moment.total_images:,} {pace}, {losses}, {outputs}"
 
 
-def _train(data: str, out: Path, settings: Config, device: str, max_time: float | None, dry_run: bool) -> None:
+def _train(
+    data: str, out: Path, settings: Config, device: str, limits: tuple[float | None, float], dry_run: bool
+) -> None:
     with Bar() as bar:
 
         def progress(moment: Progress) -> None:
@@ -88,7 +92,8 @@ def _train(data: str, out: Path, settings: Config, device: str, max_time: float 
             resolved, need = workflow.plan(data, settings, device=device, watch=watch)
             bar.say("\n".join(described(resolved, need)))
         else:
-            workflow.train(data, out, settings, device=device, max_minutes=max_time, watch=watch)
+            most, hang = limits
+            workflow.train(data, out, settings, device=device, max_minutes=most, hang_minutes=hang, watch=watch)
             bar.say(f"Done. Draw from it: biggan sample {out} --seeds 0-15 --out pictures")
 
 

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from biggan import distributed
+from biggan.distributed.collective import average
+from biggan.distributed.processes import world_size
 from biggan.errors import ConfigError
 from biggan.models.spectral import SpectralConv2d, SpectralSettings, settle
 
@@ -22,15 +23,16 @@ class Norm(nn.Module):
     """Normalisation with running statistics and no gain or bias of its own: (N, C, H, W) -> the same.
 
     Batch norm, instance norm (with running statistics, as BigGAN-PyTorch has it) or none. `momentum` is the weight
-    of a batch in the running statistics, whose variance is the unbiased one; 0 leaves them alone.
+    of a batch in the running statistics, whose variance is the unbiased one; 0 leaves them alone. Batch moments are of
+    this process's images, or of those of `replicas` neighbours (0 for all processes), which hold equal shares.
     """
 
     stored_mean: Tensor
     stored_var: Tensor
 
-    def __init__(self, channels: int, kind: Kind, eps: float, cross_replica: bool) -> None:
+    def __init__(self, channels: int, kind: Kind, eps: float, replicas: int) -> None:
         super().__init__()
-        self.kind, self.eps, self.cross_replica, self.momentum = kind, eps, cross_replica, 0.1
+        self.kind, self.eps, self.replicas, self.momentum = kind, eps, replicas, 0.1
         if kind != "none":
             self.register_buffer("stored_mean", torch.zeros(channels))
             self.register_buffer("stored_var", torch.ones(channels))
@@ -39,7 +41,7 @@ class Norm(nn.Module):
         """x with mean 0 and variance 1: of the batch in training, by the stored statistics in evaluation."""
         if self.kind == "none":
             return x
-        if self.training and self.kind == "batch" and self.cross_replica and distributed.world_size() > 1:
+        if self.training and self.kind == "batch" and self.replicas != 1 and world_size() > 1:
             return self._normalise_over_replicas(x)
         frozen = self.training and self.momentum == 0
         mean, var = (None, None) if frozen else (self.stored_mean, self.stored_var)
@@ -48,24 +50,35 @@ class Norm(nn.Module):
         return F.instance_norm(x, mean, var, use_input_stats=self.training, momentum=self.momentum, eps=self.eps)
 
     def _normalise_over_replicas(self, x: Tensor) -> Tensor:
-        """Batch norm with moments over all processes, which hold equal shares of the batch."""
+        """Batch norm with moments over processes, which hold equal shares of the batch."""
         wide = x.float() if x.dtype == torch.bfloat16 else x
-        mean, square = distributed.average(torch.stack([wide.mean((0, 2, 3)), wide.square().mean((0, 2, 3))]))
-        var = (square - mean.square()).clamp_min(0)
+        mean, var = self.moments(wide)
         if self.momentum:
-            count = x.numel() // x.shape[1] * distributed.world_size()
+            count = x.numel() // x.shape[1] * (self.replicas or world_size())
             self.stored_mean.lerp_(mean.detach(), self.momentum)
             self.stored_var.lerp_(var.detach() * (count / (count - 1)), self.momentum)
         scale = torch.rsqrt(var + self.eps)
         y: Tensor = wide * scale.view(-1, 1, 1) - (mean * scale).view(-1, 1, 1)
         return y.to(x.dtype)
 
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and biased variance (C,) of a batch over the processes that share it, in one exchange.
+
+        Squares are taken about the stored mean, which all processes have alike, lest they cancel.
+        """
+        var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        if world_size() == 1 or self.replicas == 1:
+            return mean, var
+        apart = mean - self.stored_mean
+        apart, square = average(torch.stack([apart, var + apart.square()]), self.replicas)
+        return self.stored_mean + apart, (square - apart.square()).clamp_min(0)
+
 
 class AffineNorm(Norm):
     """Normalisation with a learned gain (1 at the start) and bias (0) a channel."""
 
-    def __init__(self, channels: int, kind: Kind, eps: float, cross_replica: bool) -> None:
-        super().__init__(channels, kind, eps, cross_replica)
+    def __init__(self, channels: int, kind: Kind, eps: float, replicas: int) -> None:
+        super().__init__(channels, kind, eps, replicas)
         self.gain = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
@@ -85,10 +98,8 @@ class ConditionalNorm(Norm):
         bias: Layer (N, D) -> (N, C).
     """
 
-    def __init__(
-        self, channels: int, gain: nn.Module, bias: nn.Module, kind: Kind, eps: float, cross_replica: bool
-    ) -> None:
-        super().__init__(channels, kind, eps, cross_replica)
+    def __init__(self, channels: int, gain: nn.Module, bias: nn.Module, kind: Kind, eps: float, replicas: int) -> None:
+        super().__init__(channels, kind, eps, replicas)
         self.gain = gain
         self.bias = bias
 

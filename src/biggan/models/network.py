@@ -45,7 +45,7 @@ def spectral_settings(config: Model, network: str) -> SpectralSettings | None:
 
 def conditional_norm(channels: int, condition: int, config: Model) -> Norm:
     """The norm of a G block: conditional on `condition` numbers, plain affine where there are none."""
-    settings = (config.norm, config.norm_eps, config.cross_replica)
+    settings = (config.norm, config.norm_eps, config.norm_replicas)
     if condition == 0:
         return AffineNorm(channels, *settings)
     if config.shared_dim == 0 and not config.hierarchical_z:
@@ -98,7 +98,7 @@ class Generator(nn.Module, ABC):
         config, norm = self.config, spectral_settings(self.config, "generator")
         filters = channels if config.wide_output else config.image_channels
         return nn.Sequential(
-            AffineNorm(channels, "batch", config.output_norm_eps, config.cross_replica),
+            AffineNorm(channels, "batch", config.output_norm_eps, config.norm_replicas),
             nn.ReLU(inplace=True),
             SpectralConv2d(channels, filters, 3, norm=norm, used=config.image_channels),
         )

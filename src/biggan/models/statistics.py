@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from biggan import latents
+from biggan.distributed.collective import average
+from biggan.distributed.processes import share
 from biggan.errors import ConfigError
 from biggan.latents import Stream
 from biggan.models.layers import Norm, norms
@@ -68,10 +70,11 @@ def _recorder(name: str, found: dict[str, Tensor]) -> Callable[[Norm, tuple[Tens
 
     def record(norm: Norm, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0].to(norm.stored_mean.dtype)
-        dims = (0, 2, 3) if norm.kind == "batch" else (2, 3)
-        var, mean = torch.var_mean(x, dims, correction=0)
-        for part, value in (("stored_mean", mean), ("stored_var", var)):
-            found[f"{name}.{part}"] = value if norm.kind == "batch" else value.mean(0)
+        if norm.kind == "batch":
+            mean, var = norm.moments(x)
+        else:
+            var, mean = (moments.mean(0) for moments in torch.var_mean(x, (2, 3), correction=0))
+        found[f"{name}.stored_mean"], found[f"{name}.stored_var"] = mean, var
 
     return record
 
@@ -83,18 +86,18 @@ def standing_row(
 
     Returns:
         Name of a buffer -> (C,): the mean of what `batch_moments` gives over whole batches of 64 latents, 16 at
-        256 px and 4 at 512 px, as many as hold num_latents.
+        256 px and 4 at 512 px, as many as hold num_latents. Processes share each batch, and have the same result.
     """
     weight, total = G.linear.weight, dict[str, Tensor]()
     size = MOST_AT_ONCE * 128**2 // max(G.config.resolution, 128) ** 2
     starts = range(0, num_latents, size)
     for start in starts:
-        uniform = latents.uniform(0, Stream.STATISTICS, start, size, G.dim_z + 1)
+        uniform = latents.uniform(0, Stream.STATISTICS, *share(start, size), G.dim_z + 1)
         z = latents.shape_normal(uniform[:, 1:], truncation, threshold).to(weight)
         y = (uniform[:, 0] * max(G.num_classes, 1)).long().to(weight.device)
         for name, value in batch_moments(G, z, G.embed(y)).items():
             total[name] = total[name] + value if name in total else value
-    return {name: value / len(starts) for name, value in total.items()}
+    return {name: average(value / len(starts)) for name, value in total.items()}
 
 
 @dataclass(frozen=True, slots=True)

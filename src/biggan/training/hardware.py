@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 
 from biggan.config import Config
+from biggan.distributed.launch import processes
 from biggan.errors import ConfigError, OutOfMemory
 from biggan.models.build import count_parameters, saved_bytes, skeleton
 
@@ -70,7 +71,7 @@ class Need:
 def estimate(config: Config) -> Need:
     """What a run with these settings needs, without allocating it."""
     g, d = (count_parameters(network) for network in skeleton(config.model))
-    microbatch = config.train.microbatch or config.train.batch_size
+    microbatch = config.train.microbatch or config.train.batch_size // processes()
     each = 2 if config.train.precision == "bfloat16" else 4
     return Need(g, d, 16 * (g + d) + 4 * g, saved_bytes(config.model, microbatch, each))
 
@@ -90,7 +91,7 @@ def check_memory(config: Config, device: torch.device) -> None:
     """
     need, have = estimate(config).memory, installed_memory(device)
     if need > have:
-        micro = config.train.microbatch or config.train.batch_size
+        micro = config.train.microbatch or config.train.batch_size // processes()
         raise OutOfMemory(
             f"This run needs about {need / 2**30:.1f} GiB and {device.type} has {have / 2**30:.1f} GiB; "
             f"lower --microbatch (now {micro}), the channels or --resolution."

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from biggan import latents
 from biggan.config import Config, Optim
+from biggan.distributed.processes import share, world_size
+from biggan.distributed.watchdog import alive
 from biggan.latents import Stream
 from biggan.models.build import build
 from biggan.training.ema import averaged_copy, ema_decay, update_average
@@ -94,17 +96,18 @@ def iterate(run: Training, data: Batches) -> Figures:
 
 
 def draws(run: Training, streams: tuple[Stream, Stream], start: int, count: int) -> tuple[Tensor, Tensor]:
-    """Latents and labels of the images start to start + count - 1, on the device."""
+    """Latents, in G's own precision, and labels of the images start to start + count - 1, on the device."""
     seed, (stream_z, stream_y) = run.config.train.seed, streams
     z = latents.normal(seed, stream_z, start, count, run.G.dim_z)
     y = latents.labels(seed, stream_y, start, count, run.G.num_classes)
-    return z.to(run.device), y.to(run.device)
+    return z.to(run.G.linear.weight), y.to(run.device)
 
 
 def microbatches(run: Training, start: int) -> Iterable[tuple[int, int]]:
-    """(start, count) of each microbatch of a batch that begins at image `start`."""
-    size = run.config.train.microbatch or run.config.train.batch_size
-    return ((place, size) for place in range(start, start + run.config.train.batch_size, size))
+    """(start, count) of this process's share of each microbatch of a batch that begins at image `start`."""
+    train, ranks = run.config.train, world_size()
+    size = (train.microbatch or train.batch_size // ranks) * ranks
+    return (share(place, size) for place in range(start, start + train.batch_size, size))
 
 
 def d_batches(run: Training, data: Batches) -> Iterable[DBatch]:
@@ -129,6 +132,7 @@ def fit(run: Training, data: Batches, hooks: Iterable[Hook]) -> None:
     """
     hooks = list(hooks)
     while not run.done:
+        alive()
         figures = iterate(run, data)
         for hook in hooks:
             hook(run, figures)

@@ -8,7 +8,7 @@ its seed and the images shown. Not here: the model that one draws from (`models/
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from biggan import atomic
+from biggan.distributed.collective import broadcast, lead
+from biggan.distributed.processes import world_size
 from biggan.errors import Diverged, ModelError
 from biggan.models.sealed import is_finite
 
@@ -135,6 +137,32 @@ def load_latest(run: Path, say: Callable[[str], None]) -> State | None:
         names = ", ".join(folder.name for folder, _ in damaged)
         raise ModelError(f"No state in {run / STATES} is undamaged ({names}); remove it to train from the start.")
     return None
+
+
+def load_shared(run: Path, say: Callable[[str], None]) -> State | None:
+    """What `load_latest` finds in process 0, in every process, as other machines may not see the run folder."""
+    if world_size() == 1:
+        return load_latest(run, say)
+    found: list[State] = []
+
+    def look() -> State | None:
+        saved = load_latest(run, say)
+        found.extend([saved] if saved else [])
+        return saved and State(saved.images, _all(saved.tensors, lambda t: t.to("meta")), saved.record)
+
+    like = lead(look)
+    if like is None:
+        return None
+    state = (
+        found[0] if found else replace(like, tensors=_all(like.tensors, lambda t: torch.empty_like(t, device="cpu")))
+    )
+    for group in state.tensors.values():
+        broadcast(group)
+    return state
+
+
+def _all(tensors: Mapping[str, Tensors], change: Callable[[Tensor], Tensor]) -> dict[str, Tensors]:
+    return {part: {name: change(tensor) for name, tensor in group.items()} for part, group in tensors.items()}
 
 
 def _set_aside(folder: Path) -> None:

@@ -3,7 +3,8 @@
 What moves when is the config's `power_iteration`. Per forward (the reference): every training-mode forward moves
 spectral vectors and running statistics, G's also inside D steps. Per step: G's running statistics move only in G
 steps, by the mean over its microbatches, and spectral vectors once after each optimizer step; a step is then the
-same however its batch is split, up to the batch norm of each microbatch. Not here: where batches come from.
+same however its batch is split, up to the batch norm of each microbatch. Several processes each bring equal shares of
+every microbatch; their gradients are averaged once a step. Not here: where batches come from.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from biggan.config import Optim
+from biggan.distributed.collective import average
+from biggan.distributed.gradients import backward
 from biggan.models.layers import norms
 from biggan.models.network import Discriminator, Generator
 from biggan.models.spectral import advance
@@ -55,6 +58,22 @@ def track_statistics(G: Generator, place: int | None, count: int) -> None:
         norm.momentum = momentum
 
 
+def share_statistics(G: Generator) -> None:
+    """Gives all processes the mean of their running statistics where their norms do not share all moments.
+
+    A group of processes then counts as a microbatch does.
+    """
+    if G.config.norm_replicas != 0:
+        for _, norm in norms(G):
+            for moment in (norm.stored_mean, norm.stored_var):
+                moment.copy_(average(moment))
+
+
+def travelling(optim: Optim) -> torch.dtype | None:
+    """Precision in which gradients travel between processes; None for their own."""
+    return torch.bfloat16 if optim.gradient_precision == "bfloat16" else None
+
+
 def discriminator_step(
     G: Generator, D: Discriminator, optimizer: Optimizer, batches: Sequence[DBatch], optim: Optim
 ) -> dict[str, Tensor]:
@@ -67,13 +86,14 @@ def discriminator_step(
     optimizer.zero_grad()
     track_statistics(G, None, len(batches))
     figures = []
-    for x, y, z, y_fake in batches:
+    for place, (x, y, z, y_fake) in enumerate(batches, 1):
         with torch.no_grad():
             fake = G(z, G.embed(y_fake))
         logits = D(torch.cat([fake, x]), torch.cat([y_fake, y]) if D.num_classes else None)
         on_fake, on_real = logits.split([len(fake), len(x)])
         loss_real, loss_fake = d_loss(optim.loss, on_real, on_fake)
-        ((loss_real + loss_fake) / len(batches)).backward()
+        loss = (loss_real + loss_fake) / len(batches)
+        backward(loss, D.parameters(), average=place == len(batches), dtype=travelling(optim))
         figures.append(torch.stack([loss_real, loss_fake, on_real.mean(), on_fake.mean()]).detach())
     add_orthogonal_gradient(D.parameters(), optim.ortho_d, optim.ortho_kind)
     optimizer.step()
@@ -92,11 +112,13 @@ def generator_step(
     for place, (z, y) in enumerate(batches):
         track_statistics(G, place, len(batches))
         loss = g_loss(optim.loss, D(G(z, G.embed(y)), y if D.num_classes else None))
-        (loss / len(batches)).backward()
+        last = place == len(batches) - 1
+        backward(loss / len(batches), G.parameters(), average=last, dtype=travelling(optim))
         losses.append(loss.detach())
     spared = G.get_parameter("shared.weight") if hasattr(G, "shared") else None
     weights = [parameter for parameter in G.parameters() if parameter is not spared]
     add_orthogonal_gradient(weights, optim.ortho_g, optim.ortho_kind)
     optimizer.step()
     advance(G)
+    share_statistics(G)
     return {"loss_g": torch.stack(losses).mean()}
