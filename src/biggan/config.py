@@ -276,6 +276,8 @@ class Train:
     microbatch: int | None = None
     """Images that go through a device's networks at once; none: its share of the batch, or the largest part of that
     which fits its memory."""
+    recompute: bool = False
+    """Compute the blocks' activations again in the backward pass rather than keep them: slower, with less memory."""
     seed: int = 0
     """Fixes initial weights, data order and every draw."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -298,9 +300,8 @@ class Train:
         _require(ok, "microbatch", micro, f"a divisor of --batch-size {self.batch_size}")
 
 
-FREE_ON_RESUME = frozenset(
-    {"total_images", "microbatch", "save_images", "sheet_images", "report_images", "keep", "gradient_precision"}
-)
+LENGTH_AND_FILES = {"total_images", "save_images", "sheet_images", "report_images", "keep"}
+FREE_ON_RESUME = frozenset(LENGTH_AND_FILES | {"microbatch", "recompute", "gradient_precision"})
 """Fields that may differ when a run is resumed, as the number of processes may."""
 
 
@@ -316,6 +317,10 @@ class Config:
     data: Data = field(default_factory=Data)
     optim: Optim = field(default_factory=Optim)
     train: Train = field(default_factory=Train)
+
+    def __post_init__(self) -> None:
+        if self.train.recompute and self.model.power_iteration == "per_forward":
+            raise ConfigError("--recompute needs --power-iteration per_step, as a second forward would move the rest.")
 
 
 def to_json(value: Any) -> Any:

@@ -39,11 +39,27 @@ def average(x: Tensor, group_size: int = 0) -> Tensor:
     ranks = world_size()
     if ranks == 1 or group_size == 1:
         return x
-    from torch.distributed.nn.functional import all_reduce
+    total: Tensor = _Sum.apply(x, _group(group_size, ranks))
+    return total / (group_size or ranks)
 
-    group = _group(group_size, ranks)
-    total = all_reduce(x) if group is None else all_reduce(x, group=group)
-    return torch.as_tensor(total) / (group_size or ranks)
+
+class _Sum(torch.autograd.Function):
+    """Sum over a group of processes, whose gradient is the sum of the gradients that they have."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, group: Any) -> Tensor:
+        ctx.group = group
+        return _summed(x, group)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
+        return _summed(gradients[0], ctx.group), None
+
+
+def _summed(x: Tensor, group: Any) -> Tensor:
+    total = x.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total, group=group)
+    return total
 
 
 @torch.no_grad()

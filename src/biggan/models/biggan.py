@@ -23,6 +23,7 @@ from biggan.models.network import (
     of_each_layer,
     spectral_settings,
 )
+from biggan.models.recompute import run_block
 from biggan.models.resample import down_conv, up_conv
 from biggan.models.spectral import SpectralConv2d, SpectralLinear
 
@@ -156,5 +157,5 @@ class Discriminator(network.Discriminator):
 
     def features(self, x: Tensor) -> Tensor:
         for block in self.blocks:
-            x = block(x)
+            x = run_block(block, x, recompute=self.recompute)
         return x

@@ -28,6 +28,7 @@ from biggan.models.network import (
     of_each_layer,
     spectral_settings,
 )
+from biggan.models.recompute import run_block
 from biggan.models.resample import up_conv
 from biggan.models.spectral import SpectralConv2d, SpectralLinear
 
@@ -235,5 +236,5 @@ class Discriminator(network.Discriminator):
     def features(self, x: Tensor) -> Tensor:
         x = self.input_conv(x)
         for block in self.blocks:
-            x = block(x)
+            x = run_block(block, x, recompute=self.recompute)
         return x

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from biggan.config import Model
 from biggan.models.layers import AffineNorm, ClassTable, ConditionalNorm, Norm, norms
+from biggan.models.recompute import run_block
 from biggan.models.spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear, SpectralSettings
 
 BOTTOM = 4  # pixels of G's first map
@@ -80,6 +81,7 @@ class Generator(nn.Module, ABC):
         num_classes: Classes, 0 when unconditional.
         num_layers: Layers that take a condition: the first, then each block.
         compute_dtype: Precision of convolutions; None for the parameters' own.
+        recompute: Keep the blocks' inputs alone for the backward pass (`recompute.py`).
     """
 
     linear: SpectralLinear
@@ -90,6 +92,7 @@ class Generator(nn.Module, ABC):
         super().__init__()
         self.config, self.dim_z, self.num_classes = config, config.dim_z, config.num_classes
         self.compute_dtype: torch.dtype | None = None
+        self.recompute = False
         if config.num_classes and config.shared_dim:
             self.shared = nn.Embedding(config.num_classes, config.shared_dim)
 
@@ -137,7 +140,7 @@ class Generator(nn.Module, ABC):
         h = self.linear(first).view(len(first), -1, BOTTOM, BOTTOM)
         h = h.to(dtype=self.compute_dtype or h.dtype, memory_format=torch.channels_last)
         for stage, c in zip(self.blocks, others, strict=True):
-            h = stage(h, c)
+            h = run_block(stage, h, c, recompute=self.recompute)
         return torch.tanh(self.output_layer(h).to(first.dtype))
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
@@ -165,6 +168,7 @@ class Discriminator(nn.Module, ABC):
         super().__init__()
         self.config, self.num_classes = config, config.num_classes
         self.compute_dtype: torch.dtype | None = None
+        self.recompute = False
 
     def make_head(self, channels: int) -> None:
         """Adds the last layers, which see `channels` features."""

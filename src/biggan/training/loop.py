@@ -44,6 +44,7 @@ class Training:
         self.G, self.D = build(config.model, config.train.seed)
         self.G.to(device), self.D.to(device)
         self.G.compute_dtype = self.D.compute_dtype = dtype
+        self.G.recompute = self.D.recompute = config.train.recompute
         self.G_ema = averaged_copy(self.G)
         self.optim_g = adam(self.G, config.optim.lr_g, config.optim)
         self.optim_d = adam(self.D, config.optim.lr_d, config.optim)
