@@ -1,7 +1,7 @@
 """Blocks whose activations are computed again in the backward pass rather than kept: more arithmetic, less memory.
 
-In one process the result is the same to the bit. The second forward must move nothing: spectral vectors move only between steps (the
-config refuses `per_forward` here), and running statistics are copies while it runs.
+In one process the result is the same to the bit. The second forward must move nothing: spectral vectors move only
+between steps (the config refuses `per_forward` here), and running statistics are copies while it runs.
 """
 
 from collections.abc import Iterator
