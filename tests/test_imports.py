@@ -23,6 +23,7 @@ ORDER = [
     "interop",
     "sitting",
     "workflow",
+    "assess",
     "cli",
     "__main__",
 ]

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from biggan.assess import evaluate
     from biggan.config import Config, Data, Model, Optim, Train
     from biggan.errors import BigGANError
     from biggan.presets import preset
@@ -31,6 +32,7 @@ _HOMES = {
     "Optim": "config",
     "Pipeline": "sampling.pipeline",
     "Train": "config",
+    "evaluate": "assess",
     "load": "workflow",
     "plan": "workflow",
     "preset": "presets",
@@ -45,6 +47,7 @@ __all__ = [
     "Optim",
     "Pipeline",
     "Train",
+    "evaluate",
     "load",
     "plan",
     "preset",

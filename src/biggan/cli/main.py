@@ -15,6 +15,7 @@ COMMANDS = {
     "interpolate": "draw the way between two images, as a strip or an animation",
     "grid": "draw a sheet of classes and seeds",
     "truncation-curve": "draw the same images at several truncations",
+    "evaluate": "measure a model against real images",
     "imagine": "draw what a text says",
     "import": "make a model of ours of a published checkpoint",
     "export": "write a model in another layout",

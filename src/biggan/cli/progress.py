@@ -62,6 +62,15 @@ class Bar:
         else:
             self.say(text)
 
+    def counting(self, what: str, done: int, total: int) -> None:
+        """Shows how many images something is done with; without a terminal every five seconds."""
+        now, text = time.monotonic(), f"{what}: {done:,} of {total:,}"
+        if self.live:
+            self.move(text, done, total)
+        elif now - self.printed > PLAIN_SECONDS:
+            self.printed = now
+            self.say(text)
+
     def packing(self, done: int, total: int) -> None:
         """Shows how many images are packed; without a terminal every five seconds."""
         self._count("packed", "images", done, total)

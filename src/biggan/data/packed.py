@@ -23,7 +23,7 @@ from biggan.data.records import Source
 from biggan.data.remote import fetch, is_address
 from biggan.errors import ConfigError, DataError
 
-__all__ = ["Packed", "make", "prepare"]
+__all__ = ["Packed", "default_cache", "make", "prepare"]
 
 RULES = 1  # of how squares are made; under other rules a pack is another one
 IN_MEMORY = 512 * 2**20  # bytes up to which the bundled set, which has no place of its own, is packed in memory
@@ -56,7 +56,7 @@ def prepare(
         if found.place is None and found.num_images * resolution**2 * (data.channels or 3) <= IN_MEMORY:
             packed = in_memory(found, resolution, data, progress)
         else:
-            packed = _cached(found, source, resolution, data, progress, cache or _default_cache())
+            packed = _cached(found, source, resolution, data, progress, cache or default_cache())
     return packed if data.labels else replace(packed, labels=None, class_names=[])
 
 
@@ -109,7 +109,7 @@ def local(source: str | Path, cache: Path | None = None, progress: Progress | No
     """
     if not is_address(str(source)):
         return str(source)
-    return str(fetch(str(source), cache or _default_cache(), progress))
+    return str(fetch(str(source), cache or default_cache(), progress))
 
 
 def packs(source: str) -> list[Path]:
@@ -134,7 +134,8 @@ def check_resolution(resolution: int) -> None:
         raise ConfigError(f"--resolution is {resolution}; allowed is {', '.join(map(str, RESOLUTIONS))}.")
 
 
-def _default_cache() -> Path:
+def default_cache() -> Path:
+    """The user's cache folder: `$XDG_CACHE_HOME/biggan`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "biggan"
 
 

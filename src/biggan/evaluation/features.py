@@ -2,7 +2,7 @@
 
 EfficientNet-Lite (Tan and Le 2019, without squeeze-and-excite and with ReLU6; github.com/tensorflow/tpu, 2020), trained
 on ImageNet, from weights that ship in packages. Numbers from it bear its name and never that of the Inception network.
-Not here: what is computed from features.
+Not here: that network (`inception.py`), and what is computed from features.
 """
 
 import io
@@ -24,7 +24,10 @@ class FeatureNetwork(nn.Module):
     without antialiasing, clamped to [0, 1], (255 x - 127) / 128.
     """
 
-    def __init__(self, name: str, sha256: str, size: int, net: "EfficientNetLite") -> None:
+    resize = "bicubic without antialiasing"
+    """How images come to `size`."""
+
+    def __init__(self, name: str, sha256: str, size: int, net: nn.Module) -> None:
         super().__init__()
         self.name = name
         """What numbers from it are called by, with the weights' origin."""
@@ -35,6 +38,11 @@ class FeatureNetwork(nn.Module):
         self.net = net
         self.eval().requires_grad_(False)
 
+    @property
+    def dimensions(self) -> int:
+        """Of its features."""
+        return int(self.net.get_submodule("fc").get_parameter("weight").shape[1])
+
     def prepare(self, x: Tensor) -> Tensor:
         """Images in [-1, 1], (N, 1 or 3, H, W) → what the network sees, (N, 3, `size`, `size`)."""
         x = ((x + 1) / 2).expand(-1, 3, -1, -1)
@@ -43,14 +51,18 @@ class FeatureNetwork(nn.Module):
         return (255 * x.clamp(0, 1) - 127) / 128
 
     def features(self, x: Tensor) -> Tensor:
-        """Images in [-1, 1], (N, 1 or 3, H, W) → (N, 1280), the mean of the last layer's maps."""
+        """Images in [-1, 1], (N, 1 or 3, H, W) → (N, dimensions), the mean of the last layer's maps."""
         pooled: Tensor = self.net(self.prepare(x))
         return pooled
 
-    def logits(self, x: Tensor) -> Tensor:
-        """Images in [-1, 1], (N, 1 or 3, H, W) → (N, 1000), unnormalised log-probabilities of ImageNet's classes."""
-        scores: Tensor = self.net.fc(self.features(x))
+    def scores(self, features: Tensor) -> Tensor:
+        """Features (N, dimensions) → (N, classes), unnormalised log-probabilities of ImageNet's classes."""
+        scores: Tensor = self.net.get_submodule("fc")(features)
         return scores
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Images in [-1, 1], (N, 1 or 3, H, W) → (N, classes), `scores` of their features."""
+        return self.scores(self.features(x))
 
 
 class _Variant(NamedTuple):

@@ -23,6 +23,7 @@ from biggan.errors import ConfigError, ModelError
 from biggan.models.build import discriminator, generator, without_memory
 from biggan.models.card import model_card
 from biggan.models.layers import norms
+from biggan.models.measured import read
 from biggan.models.network import Discriminator, Generator
 from biggan.models.sealed import Shapes, seal, shapes_of, unseal
 from biggan.models.statistics import Statistics
@@ -120,9 +121,19 @@ def save_bundle(folder: Path, bundle: Bundle, samples: Image.Image | None) -> No
         png = io.BytesIO()
         samples.save(png, "PNG")
         atomic.write_bytes(folder / SAMPLES, png.getvalue())
-    with_samples = (folder / SAMPLES).exists()
-    atomic.write_bytes(folder / CARD, model_card(bundle.G.config, names, bundle.training, with_samples).encode())
     bundle.sha256, bundle.path = hashlib.sha256(content).hexdigest(), folder
+    write_card(folder, bundle)
+
+
+def write_card(folder: Path, bundle: Bundle) -> None:
+    """Writes the card of the model in a folder, with what was measured of its weights (`metrics.jsonl`).
+
+    Raises:
+        DiskFailed: The write failed; the card that was there is unchanged.
+    """
+    with_samples, measured = (folder / SAMPLES).exists(), read(folder, bundle.sha256)
+    text = model_card(bundle.G.config, bundle.class_names, bundle.training, with_samples, measured)
+    atomic.write_bytes(folder / CARD, text.encode())
 
 
 def load_bundle(folder: Path) -> Bundle:

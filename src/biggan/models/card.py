@@ -1,9 +1,11 @@
 """The model card of a saved model: Markdown with the front matter that the Hugging Face Hub reads."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from biggan.config import Model
+from biggan.models.measured import METRICS, Record, latest, told
 
 CARD = """\
 ---
@@ -37,7 +39,7 @@ images = pipe({call}, num_images=4, seed=0).images
 ## Training
 
 {training}
-
+{measured}
 ## Limits
 
 It draws what its training images look like, faults and biases included, and nothing else; single pictures can be
@@ -46,7 +48,13 @@ have their own.
 """
 
 
-def model_card(config: Model, class_names: list[str], training: dict[str, Any], with_samples: bool) -> str:
+def model_card(
+    config: Model,
+    class_names: list[str],
+    training: dict[str, Any],
+    with_samples: bool,
+    measured: Sequence[Record] = (),
+) -> str:
     """The text of a model's `README.md`.
 
     Args:
@@ -54,6 +62,7 @@ def model_card(config: Model, class_names: list[str], training: dict[str, Any], 
         class_names: A name a class.
         training: The training summary, shown as a table; `data` and `license` also go into the front matter.
         with_samples: Whether `samples.png` lies beside it.
+        measured: Records of what was measured of these weights.
     """
     data = training.get("data")
     return CARD.format(
@@ -68,6 +77,7 @@ def model_card(config: Model, class_names: list[str], training: dict[str, Any], 
         call=json.dumps(class_names[:2], ensure_ascii=False) if class_names else "None",
         classes=_classes(class_names),
         training=_table(training) or "Not recorded.",
+        measured=_measured(measured),
     )
 
 
@@ -81,6 +91,28 @@ def _classes(names: list[str]) -> str:
 def _table(training: dict[str, Any]) -> str:
     rows = [f"| {_plain(name)} | {_plain(value)} |" for name, value in training.items()]
     return "\n".join(["| | |", "|---|---|", *rows]) if rows else ""
+
+
+def _measured(records: Sequence[Record]) -> str:
+    """A table of the newest record of each name."""
+    if not records:
+        return ""
+    rows = [f"| {_plain(each['name'])} | {_plain(told(each))} | {_plain(_how(each))} |" for each in latest(records)]
+    head = ["| measurement | figures, ± standard errors | of |", "|---|---|---|"]
+    text = f"`{METRICS}` has the full records: hashes of weights, network and images, seeds, resize, versions."
+    return "\n".join(["", "## Measured", "", *head, *rows, "", text, ""])
+
+
+def _how(record: Record) -> str:
+    """What a record says of images, truncation and network, where it says so."""
+    network = record.get("network") or {}
+    parts = [
+        f"{record['drawn_images']:,} drawn" if isinstance(record.get("drawn_images"), int) else "",
+        f"{record['real_images']:,} real images" if record.get("real_images") else "",
+        *(f"{kind} {record[kind]}" for kind in ("truncation", "threshold") if record.get(kind) is not None),
+        f"{network['name']} at {network['size']} px" if {"name", "size"} <= set(network) else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _plain(value: object) -> str:

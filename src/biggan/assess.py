@@ -1,0 +1,110 @@
+"""`evaluate`: a model measured against real images in one call, with everything wired.
+
+What Python users and the command line both use. Not here: what is measured and how (`evaluation/`).
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from biggan.config import Data, Model
+from biggan.data.packed import Packed, default_cache, prepare
+from biggan.errors import Interrupted
+from biggan.evaluation.material import Material, Split
+from biggan.evaluation.measure import measured, usual
+from biggan.evaluation.names import parse_names
+from biggan.models.bundle import Bundle, write_card
+from biggan.models.measured import append
+from biggan.training.interrupt import StopRequest
+from biggan.workflow import load
+
+
+def evaluate(
+    path_or_name: str | Path,
+    data: str | Path | None = None,
+    test_data: str | Path | None = None,
+    metrics: str | None = None,
+    *,
+    truncation: float | None = None,
+    threshold: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    batch_size: int | None = None,
+    inception: str | Path | None = None,
+    cache: str | Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    found: Callable[[dict[str, Any]], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Measures a model against real images; see `evaluation/names.py` for what can be asked for.
+
+    Records are added to `metrics.jsonl` and to the card in the model's folder as they are made, if the model was given
+    as a folder that can be written. An interrupted call goes on from the features in the cache.
+
+    Args:
+        path_or_name: The model, as for `load`.
+        data: The images that it was trained on, as for `train`.
+        test_data: Images of the same kind that it never saw.
+        metrics: Names set apart by commas, such as `"kid2k_test@efficientnet_lite0"`; None for `measure.usual`.
+        truncation: See `latents.draw`.
+        threshold: See `latents.draw`.
+        seed: Of the first drawn image; the others follow.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        batch_size: Images drawn at once.
+        inception: The weights of the 2015 Inception network (`evaluation/inception.py`).
+        cache: Where features are kept; None for `$XDG_CACHE_HOME/biggan`.
+        progress: Takes what is being done, the images done, and all of them.
+        found: Takes each record when it is made.
+
+    Returns:
+        The records.
+
+    Raises:
+        UserError: The model, the images or the names are not as they must be, or do not go together.
+        Interrupted: Stopped by a signal; what was measured is written down.
+        DiskFailed: A write failed.
+    """
+    asked = None if metrics is None else parse_names(metrics)
+    pipe = load(path_or_name).to(device, batch_size=batch_size)
+    writable, records = _folder(path_or_name, pipe.bundle), []
+    with StopRequest() as stop:
+
+        def show(what: str, done: int, total: int) -> None:
+            if progress:
+                progress(what, done, total)
+            if stop:
+                raise Interrupted("Stopped while measuring; the same command goes on from there.", stop.exit_code)
+
+        packs = _packs(pipe.config, data, test_data, partial(show, "packing"))
+        file = None if inception is None else Path(inception)
+        kept = default_cache() if cache is None else Path(cache)
+        material = Material(pipe, packs, seed, truncation, threshold, kept, file, show)
+        for record in measured(usual(material) if asked is None else asked, material):
+            records.append(record)
+            if writable is not None:
+                append(writable, record)
+                write_card(writable, pipe.bundle)
+            if found:
+                found(record)
+    return records
+
+
+def _packs(
+    config: Model, data: str | Path | None, test_data: str | Path | None, packing: Callable[[int, int], None]
+) -> dict[Split, Packed]:
+    """The real images by split, at the model's size and with its channels."""
+    given: dict[Split, str | Path | None] = {"train": data, "test": test_data}
+    wanted = Data(channels=config.image_channels)
+    return {
+        split: prepare(str(source), config.resolution, wanted, packing)
+        for split, source in given.items()
+        if source is not None
+    }
+
+
+def _folder(path_or_name: str | Path, bundle: Bundle) -> Path | None:
+    """The folder that measurements of a model are written to: the one that was given, if it can be written."""
+    folder = bundle.path
+    given = folder is not None and folder.resolve() == Path(path_or_name).resolve()
+    return folder if folder and given and os.access(folder, os.W_OK) else None

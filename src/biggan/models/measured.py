@@ -1,0 +1,78 @@
+"""What was measured of a model: `metrics.jsonl` in its folder, a record a line, and the rows for its card.
+
+What a record holds is `evaluation/measure.py`'s affair; here it has a name, values, errors and the weights' SHA-256.
+A run's weights change, so its file holds records of several; the card shows those of the weights beside it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from biggan.atomic import disk_errors
+
+METRICS = "metrics.jsonl"
+MOST = 16 * 2**20  # bytes of the file that are read
+
+Record = Mapping[str, Any]
+
+
+def append(folder: Path, record: Record) -> None:
+    """Adds a record to a folder's file.
+
+    Raises:
+        DiskFailed: The write failed.
+    """
+    path = folder / METRICS
+    with disk_errors(str(path)), path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def read(folder: Path, weights: str | None = None) -> list[dict[str, Any]]:
+    """The records in a folder, oldest first; only those of some weights if asked. Lines that are no records are passed
+    over, as a killed process may leave half of one."""
+    path = folder / METRICS
+    try:
+        with path.open("rb") as file:
+            lines = file.read(MOST).split(b"\n")
+    except OSError:
+        return []
+    records = [_record(line) for line in lines]
+    return [each for each in records if each and weights in (None, each["weights"]["sha256"])]
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+        whole = isinstance(value["name"], str) and isinstance(value["weights"]["sha256"], str)
+        numbers = all(isinstance(x, int | float) for part in ("values", "errors") for x in value[part].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return value if whole and numbers else None
+
+
+def latest(records: Sequence[Record]) -> list[Record]:
+    """The newest record of each name and truncation, in the order of their first."""
+    return list(
+        {(each["name"], str(each.get("truncation")), str(each.get("threshold"))): each for each in records}.values()
+    )
+
+
+def told(record: Record) -> str:
+    """The figures of a record in a line: `distance 12.3 ± 0.4, of infinitely many 11.9`."""
+    errors = record["errors"]
+    return ", ".join(
+        f"{name} {figure(value)}" + (f" ± {figure(errors[name], 2)}" if name in errors else "")
+        for name, value in record["values"].items()
+    )
+
+
+def figure(value: float, digits: int = 4) -> str:
+    """A number with so many digits, never as a power of ten."""
+    if value != value or value == 0 or abs(value) >= 10**digits:
+        return f"{value:.0f}"
+    return f"{value:.{max(0, digits - 1 - _exponent(value))}f}"
+
+
+def _exponent(value: float) -> int:
+    return int(f"{abs(value):e}".partition("e")[2])
