@@ -32,17 +32,14 @@ class Stream(IntEnum):
     STATISTICS = 7
     CUTOUTS = 8
     SEARCH = 9
-<<<<<<< HEAD
     PROBE = 12
+    MEASURED = 16
     AUGMENT_REAL = 20
     AUGMENT_FAKE = 21
     AUGMENT_G = 22
     CONSISTENT_REAL = 23
     CONSISTENT_FAKE = 24
     CLASS_ORDER = 25
-=======
-    MEASURED = 16
->>>>>>> a1ce139 (biggan evaluate: names, records, the 2015 Inception network, features in the cache, every metric)
 
 
 def _words(seed: int, stream: Stream, start: int, count: int, each: int) -> np.ndarray:

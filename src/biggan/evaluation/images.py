@@ -54,8 +54,8 @@ class Real:
 
     def pixels(self, start: int, stop: int) -> Tensor:
         """Images start to stop - 1: (stop - start, C, H, W), uint8."""
-        rows = slice(start, stop) if self.rows is None else self.rows[start:stop].numpy()
-        return torch.from_numpy(np.array(self.packed.images[rows])).permute(0, 3, 1, 2)
+        rows = np.arange(start, stop) if self.rows is None else self.rows[start:stop].numpy()
+        return torch.from_numpy(self.packed.images[rows]).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
