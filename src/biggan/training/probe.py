@@ -69,7 +69,7 @@ class Probe:
         """The pictures, (N, C, R, R) in [-1, 1], on the CPU; the classes in turn."""
         G = copy.deepcopy(G).train()
         for _, norm in norms(G):
-            norm.cross_replica = False  # each process looks for itself
+            norm.replicas = 1  # each process looks for itself
         z = latents.normal(0, Stream.PROBE, 0, len(self._y), G.dim_z).to(self._device)
         parts = zip(z.split(self._at_once), self._y.split(self._at_once), strict=True)
         return torch.cat([G(part, G.embed(y)).float() for part, y in parts]).cpu()
