@@ -11,12 +11,15 @@ from typing import Any
 
 from biggan.config import Data, Model
 from biggan.data.packed import Packed, default_cache, prepare
+from biggan.distributed.collective import first_on_each_machine, highest, lead
+from biggan.distributed.processes import meeting, rank, world_size
 from biggan.errors import Interrupted
 from biggan.evaluation.material import Material, Split
 from biggan.evaluation.measure import measured, usual
 from biggan.evaluation.names import parse_names
 from biggan.models.bundle import Bundle, write_card
 from biggan.models.measured import append
+from biggan.training.hardware import pick_device
 from biggan.training.interrupt import StopRequest
 from biggan.workflow import load
 
@@ -40,7 +43,8 @@ def evaluate(
     """Measures a model against real images; see `evaluation/names.py` for what can be asked for.
 
     Records are added to `metrics.jsonl` and to the card in the model's folder as they are made, if the model was given
-    as a folder that can be written. An interrupted call goes on from the features in the cache.
+    as a folder that can be written. An interrupted call goes on from the features in the cache. Under torchrun all its
+    processes call this alike and share the images.
 
     Args:
         path_or_name: The model, as for `load`.
@@ -66,28 +70,38 @@ def evaluate(
         DiskFailed: A write failed.
     """
     asked = None if metrics is None else parse_names(metrics)
-    pipe = load(path_or_name).to(device, batch_size=batch_size)
-    writable, records = _folder(path_or_name, pipe.bundle), []
-    with StopRequest() as stop:
+    records = []
+    with StopRequest() as stop, meeting(pick_device(device)) as place:
+        pipe = load(path_or_name).to(str(place), batch_size=batch_size)
+        writable = _folder(path_or_name, pipe.bundle)
+
+        def stop_all() -> None:
+            if code := highest(stop.exit_code):
+                raise Interrupted("Stopped while measuring; the same command goes on from there.", code)
 
         def show(what: str, done: int, total: int) -> None:
-            if progress:
+            if progress and rank() == 0:
                 progress(what, done, total)
-            if stop:
-                raise Interrupted("Stopped while measuring; the same command goes on from there.", stop.exit_code)
+            if world_size() == 1:  # several stop together, between two parts
+                stop_all()
 
-        packs = _packs(pipe.config, data, test_data, partial(show, "packing"))
+        packs = first_on_each_machine(lambda: _packs(pipe.config, data, test_data, partial(show, "packing")))
         file = None if inception is None else Path(inception)
         kept = default_cache() if cache is None else Path(cache)
-        material = Material(pipe, packs, seed, truncation, threshold, kept, file, show)
+        material = Material(pipe, packs, seed, truncation, threshold, kept, file, show, stop_all)
         for record in measured(usual(material) if asked is None else asked, material):
             records.append(record)
-            if writable is not None:
-                append(writable, record)
-                write_card(writable, pipe.bundle)
-            if found:
+            lead(partial(_written, record, writable, pipe.bundle))
+            if found and rank() == 0:
                 found(record)
     return records
+
+
+def _written(record: dict[str, Any], folder: Path | None, bundle: Bundle) -> None:
+    """Adds a record to a model's folder, if it has one that can be written, and to its card."""
+    if folder is not None:
+        append(folder, record)
+        write_card(folder, bundle)
 
 
 def _packs(

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from biggan import latents
 from biggan.data.packed import Packed
+from biggan.distributed.collective import gather
+from biggan.distributed.processes import rank, world_size
 from biggan.evaluation.features import FeatureNetwork
 from biggan.latents import Stream
 from biggan.sampling.classes import ClassMix
@@ -96,24 +98,29 @@ class Drawn:
         return to_bytes(self.pipe.sampler.draw(seeds, mixes, self.truncation, self.threshold))
 
 
-def in_batches(images: Images, start: int, stop: int, use: Callable[[Tensor], Tensor], tick: Tick) -> Tensor:
+def in_batches(images: Images, start: int, stop: int, use: Callable[[Tensor, int], Tensor], tick: Tick) -> Tensor:
     """What `use` makes of images start to stop - 1, at most 64 at a time: (stop - start, …) on the CPU.
 
-    `use` takes float images in [-1, 1], (N, C, H, W).
+    Several processes share the images, and each has the whole result. `use` takes float images in [-1, 1],
+    (N, C, H, W), and the first one's index.
     """
+    ranks, count = world_size(), stop - start
+    first, last = (start + count * place // ranks for place in (rank(), rank() + 1))
     parts = []
     with torch.inference_mode():
-        for first in range(start, stop, BATCH):
-            last = min(first + BATCH, stop)
-            parts.append(use(images.pixels(first, last).float() / 127.5 - 1).cpu())
-            tick(last - first)
-    return torch.cat(parts).clone()
+        for low in range(first, last, BATCH):
+            high = min(low + BATCH, last)
+            parts.append(use(images.pixels(low, high).float() / 127.5 - 1, low).cpu())
+            tick(ranks * (high - low))
+    if not parts:
+        parts = [use(images.pixels(start, start + 1).float() / 127.5 - 1, start).cpu()[:0]]
+    return gather(torch.cat(parts).clone())
 
 
 def features_of(network: FeatureNetwork, images: Images, start: int, stop: int, tick: Tick) -> Tensor:
     """Features of images start to stop - 1: (stop - start, dimensions), float32, on the CPU."""
     device = next(network.parameters()).device
-    return in_batches(images, start, stop, lambda x: network.features(opaque(x).to(device)).float(), tick)
+    return in_batches(images, start, stop, lambda x, _: network.features(opaque(x).to(device)).float(), tick)
 
 
 def opaque(x: Tensor) -> Tensor:

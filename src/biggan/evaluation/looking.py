@@ -55,12 +55,10 @@ def outputs(material: Material, images: Images, labels: Tensor, what: str) -> Te
     """D's output for images with their classes (N,): (N,), float64."""
     D, tick = material.pipe.discriminator, material.ticker(f"D on {what} images", len(labels))
     assert D is not None
-    device, seen = next(D.parameters()).device, 0
+    device = next(D.parameters()).device
 
-    def judged(x: Tensor) -> Tensor:
-        nonlocal seen
-        y = labels[seen : seen + len(x)].to(device)
-        seen += len(x)
+    def judged(x: Tensor, start: int) -> Tensor:
+        y = labels[start : start + len(x)].to(device)
         logits: Tensor = D(x.to(device), y if D.config.num_classes else None)
         return logits
 
@@ -105,7 +103,7 @@ def truncated(m: Measurement, material: Material) -> Finding:
     )
 
 
-def share_at_ends(x: Tensor) -> Tensor:
+def share_at_ends(x: Tensor, start: int = 0) -> Tensor:
     """Share of each image's values that are -1 or 1: (N, C, H, W) in [-1, 1] → (N,)."""
     return (x.abs() > 0.999).double().mean((1, 2, 3))
 

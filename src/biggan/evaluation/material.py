@@ -41,6 +41,7 @@ class Material:
         cache: The cache folder.
         inception_file: The weights of the 2015 Inception network, if there are any.
         progress: Takes progress.
+        pause: See `Store`.
     """
 
     pipe: Pipeline
@@ -51,6 +52,7 @@ class Material:
     cache: Path
     inception_file: Path | None
     progress: Progress
+    pause: Callable[[], None] = lambda: None
     drawn_stores: list[Store] = field(default_factory=list)
     """Features that `tidy` removes."""
     networks: dict[tuple[str, int | None], FeatureNetwork] = field(default_factory=dict)
@@ -115,14 +117,14 @@ class Material:
         split = split or measurement.split or "train"
         packed = self.pack(split)
         tick = self.ticker(f"features of {split} images", packed.num_images)
-        return Store(self.cache, self.network(measurement), Real(packed), packed.num_images, tick)
+        return Store(self.cache, self.network(measurement), Real(packed), packed.num_images, tick, self.pause)
 
     def drawn_features(self, measurement: Measurement, truncation: float | None = None) -> Tensor:
         """Features of the measurement's drawn images, (count, dimensions), float32; at a truncation of its own."""
         drawn = self.drawn if truncation is None else self.at(truncation)
         at = "" if truncation is None else f" at truncation {truncation:g}"
         tick = self.ticker(f"features of drawn images{at}", measurement.count)
-        store = Store(self.cache, self.network(measurement), drawn, measurement.count, tick)
+        store = Store(self.cache, self.network(measurement), drawn, measurement.count, tick, self.pause)
         self.drawn_stores.append(store)
         return store.first(measurement.count)
 

@@ -6,13 +6,14 @@ written whole, each with its own checksum; a damaged one is made again. Not here
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from biggan import atomic
+from biggan.distributed.collective import lead
 from biggan.errors import ConfigError, ModelError
 from biggan.evaluation.distances import Gaussian, fit_gaussian, from_moments
 from biggan.evaluation.features import FeatureNetwork
@@ -34,19 +35,32 @@ class Store:
         images: Of what.
         count: How many.
         tick: Takes progress; not called for what is read.
+        pause: Called before a part is made, by all processes; may raise to stop them all.
 
     Raises:
         ConfigError: Nothing can be written in the cache folder.
     """
 
-    def __init__(self, cache: Path, network: FeatureNetwork, images: Images, count: int, tick: Tick) -> None:
-        self.network, self.images, self.count, self.tick = network, images, count, tick
+    def __init__(
+        self,
+        cache: Path,
+        network: FeatureNetwork,
+        images: Images,
+        count: int,
+        tick: Tick,
+        pause: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.network, self.images, self.count, self.tick, self.pause = network, images, count, tick, pause
         key = [FORMAT, images.identity, network.name, network.sha256, network.size, network.resize]
         self.folder = cache / "features" / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
+        lead(self._make_folder)
+
+    def _make_folder(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"--cache {cache} cannot be written ({error.strerror}); give another folder.") from error
+            place = self.folder.parent.parent
+            raise ConfigError(f"--cache {place} cannot be written ({error.strerror}); give another folder.") from error
 
     def parts(self) -> Iterator[Tensor]:
         """The features in order, a part at a time: (at most 1000, dimensions), float32."""
@@ -80,16 +94,22 @@ class Store:
         def expected(found: Shapes) -> Shapes:
             return {"mean": ("F64", (dims,)), "root": ("F64", (*found.get("root", ("", (0,)))[1][:1], dims))}
 
-        try:
-            return Gaussian(**unseal(place, expected)[0])
-        except ModelError:
-            fitted = self._fit()
-            atomic.write_bytes(place, seal(fitted._asdict()))
-            return fitted
+        def of_all() -> Gaussian | None:
+            try:
+                return Gaussian(**unseal(place, expected)[0])
+            except ModelError:
+                return None
+
+        kept = lead(of_all)
+        if kept is not None:
+            return kept
+        fitted = self._fit()
+        lead(lambda: atomic.write_bytes(place, seal(fitted._asdict())))
+        return fitted
 
     def remove(self) -> None:
         """Removes the set from the cache."""
-        atomic.remove(self.folder)
+        lead(lambda: atomic.remove(self.folder))
 
     def _fit(self) -> Gaussian:
         if self.count <= self.network.dimensions:
@@ -102,11 +122,21 @@ class Store:
         return from_moments(mean, covariance / (self.count - 1))
 
     def _part(self, start: int, stop: int) -> Tensor:
-        place = self.folder / f"{start:09}-{stop:09}.safetensors"
+        """One part, read, or made by all processes and written by the first."""
+        kept = lead(lambda: self._kept(start, stop))
+        if kept is not None:
+            return kept
+        self.pause()
+        made = features_of(self.network, self.images, start, stop, self.tick)
+        lead(lambda: atomic.write_bytes(self._place(start, stop), seal({"features": made})))
+        return made
+
+    def _place(self, start: int, stop: int) -> Path:
+        return self.folder / f"{start:09}-{stop:09}.safetensors"
+
+    def _kept(self, start: int, stop: int) -> Tensor | None:
         shape: Shapes = {"features": ("F32", (stop - start, self.network.dimensions))}
         try:
-            return unseal(place, lambda found: shape)[0]["features"]
+            return unseal(self._place(start, stop), lambda found: shape)[0]["features"]
         except ModelError:
-            made = features_of(self.network, self.images, start, stop, self.tick)
-            atomic.write_bytes(place, seal({"features": made}))
-            return made
+            return None
