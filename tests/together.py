@@ -15,6 +15,7 @@ from biggan.distributed.processes import rank, world_size
 from biggan.errors import DiskFailed
 from biggan.latents import Stream
 from biggan.models.statistics import standing_row
+from biggan.training import state
 from biggan.training.ema import averaged_copy
 from biggan.training.loop import Training, adam, iterate
 
@@ -46,13 +47,19 @@ class Noise:
         return x, latents.labels(0, Stream.FLIPS, start, count, MODEL.num_classes)
 
 
-def trained(config: Config) -> dict[str, Tensor]:
-    """Everything that three iterations in float64 leave: weights, buffers, average, figures, statistics, pictures."""
+def begun(config: Config) -> Training:
+    """A run in float64."""
     micro = config.train.microbatch and config.train.microbatch // world_size()
     run = Training(replace(config, train=replace(config.train, microbatch=micro)), torch.device("cpu"))
     run.G.double(), run.D.double()
     run.G_ema = averaged_copy(run.G)
     run.optim_g, run.optim_d = adam(run.G, 1e-3, OPTIM), adam(run.D, 1e-3, OPTIM)
+    return run
+
+
+def trained(config: Config) -> dict[str, Tensor]:
+    """Everything that three iterations in float64 leave: weights, buffers, average, figures, statistics, pictures."""
+    run = begun(config)
     found: dict[str, Tensor] = {}
     for _ in range(3):
         found = mean_figures(iterate(run, Noise()))
@@ -63,6 +70,35 @@ def trained(config: Config) -> dict[str, Tensor]:
     with torch.no_grad():
         found["pictures"] = gather(run.G_ema(z, run.G_ema.embed(torch.tensor([rank() % 5]))))
     return found
+
+
+class Noted(Noise):
+    """As `Noise`, writing down the images that this process was given."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def batch(self, start: int, count: int) -> tuple[Tensor, Tensor]:
+        with self.path.open("a") as file:
+            file.writelines(f"{image}\n" for image in range(start, start + count))
+        return super().batch(start, count)
+
+
+def go_on(folder: Path, iterations: int = 3) -> None:
+    """More iterations of the run in a folder, from its last state to a new one."""
+    run = begun(CASES["one batch"])
+    saved = state.load_shared(folder, print)
+    if saved:
+        run.images = saved.images
+        for name in ("G", "D", "G_ema"):
+            getattr(run, name).load_state_dict(saved.tensors[name])
+        for name in ("optim_g", "optim_d"):
+            state.load_optimizer(getattr(run, name), saved.tensors[name])
+    for _ in range(iterations):
+        iterate(run, Noted(folder / f"images.{rank()}"))
+    tensors = {name: dict(getattr(run, name).state_dict()) for name in ("G", "D", "G_ema")}
+    tensors |= {name: state.optimizer_tensors(getattr(run, name)) for name in ("optim_g", "optim_d")}
+    lead(lambda: state.save_state(folder, run.images, tensors, {}) and None)
 
 
 def train_together(folder: Path) -> None:

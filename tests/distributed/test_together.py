@@ -7,10 +7,11 @@ import torch
 from cases import assert_all_close, golden
 from ranks import run_ranks
 from safetensors.torch import load_file
-from together import CASES, trained
+from together import CASES, go_on, trained
 from torch import Tensor
 
 from biggan.errors import DiskFailed
+from biggan.training.state import load_latest
 
 Found = dict[str, Tensor]
 
@@ -72,6 +73,22 @@ def test_the_golden_iterations_hold_in_two_processes(tmp_path: Path):
                 assert_all_close(load_file(tmp_path / f"{name}.{network}.{rank}.safetensors"), after, atol=1e-6)
             gradients = load_file(tmp_path / f"{name}.gradients.{rank}.safetensors")
             assert_all_close(gradients, golden(f"{name}/grads_it0_f64run"), atol=1e-6)
+
+
+def test_a_run_resumed_by_one_two_four_and_one_processes_is_the_run_of_one(tmp_path: Path):
+    for name in ("alone", "resumed"):
+        (tmp_path / name).mkdir()
+    go_on(tmp_path / "alone", iterations=10)
+    go_on(tmp_path / "resumed")
+    run_ranks(2, "together", "go_on", tmp_path / "resumed")
+    run_ranks(4, "together", "go_on", tmp_path / "resumed")
+    go_on(tmp_path / "resumed", iterations=1)
+    alone, resumed = (load_latest(tmp_path / name, print) for name in ("alone", "resumed"))
+    assert alone.images == resumed.images == 10 * 2 * CASES["one batch"].train.batch_size
+    for name in ("G", "D", "G_ema"):
+        assert_all_close(resumed.tensors[name], alone.tensors[name], atol=1e-6)
+    shown = [(tmp_path / "resumed" / f"images.{rank}").read_text().split() for rank in range(4)]
+    assert sorted(int(image) for images in shown for image in images) == list(range(alone.images))
 
 
 def test_an_error_of_the_process_that_works_for_all_ends_all_and_is_told_once(tmp_path: Path):
