@@ -17,7 +17,7 @@ demo: .venv/.ok
 	@$(V)/python examples/demo.py demo
 
 test: .venv/.ok
-	@$(V)/python -m pytest -q
+	@$(V)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
 
 check: .venv/.ok
 	$(V)/ruff check src tests proofs benchmarks examples tools
