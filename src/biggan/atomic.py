@@ -136,6 +136,20 @@ def settle(folder: Path, place: Path, sums: dict[str, str]) -> None:
     _swap(folder, place)
 
 
+@contextlib.contextmanager
+def whole_or_empty(folder: Path) -> Iterator[None]:
+    """Empties a folder that was new or empty if what is written into it within does not come to its end."""
+    stood = folder.is_dir()
+    try:
+        yield
+    except BaseException:  # Ctrl-C too
+        for path in folder.iterdir() if folder.is_dir() else ():
+            remove(path)
+        if not stood:
+            remove(folder)
+        raise
+
+
 def _swap(new: Path, place: Path) -> None:
     """Renames `new` to `place`, setting what stood there aside first and putting it back if that fails."""
     aside = _beside(place, "old")

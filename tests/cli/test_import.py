@@ -1,6 +1,7 @@
 """`biggan import` and `biggan export`: published checkpoints become models and runs of ours, and ours theirs."""
 
 import json
+import resource
 import shlex
 import shutil
 from collections.abc import Iterable
@@ -233,3 +234,27 @@ def test_an_empty_folder_of_a_published_name_is_said_to_hold_no_model(tmp_path, 
     (tmp_path / "biggan-deep-128").mkdir()
     assert main(["info", "biggan-deep-128"]) == 2
     assert "biggan-deep-128 holds no model; a model is a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stood", [False, True])
+@pytest.mark.parametrize("words", [("import",), ("export", "--format", "huggingface")])
+def test_a_full_disk_leaves_no_part_of_a_model_and_the_same_command_then_works(words, stood, tmp_path, capsys):
+    out = tmp_path / "out"
+    if stood:
+        out.mkdir()
+    command = [*words, str(PUBLISHED), "--out", str(out)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, hard))  # config.json fits, the weights do not
+    try:
+        assert main(command) == 74
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "Could not write" in capsys.readouterr().err
+    assert list(tmp_path.rglob("*")) == [out][: int(stood)]
+    assert main(command) == 0
+
+
+def test_a_single_file_is_not_said_to_lack_an_averaged_generator(tmp_path, capsys):
+    source = save_of_a_run(tmp_path / "source")
+    assert main(["import", str(source / "G_ema.pth"), "--out", str(tmp_path / "model")]) == 0
+    assert "no averaged generator" not in capsys.readouterr().out

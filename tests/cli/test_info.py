@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_models import NAMES, UNCONDITIONAL, make_folder
+from tiny_models import NAMES, UNCONDITIONAL, make_bundle, make_folder
 
 from biggan.cli.main import main
 from biggan.models.build import build, count_parameters
+from biggan.models.bundle import save_bundle
 from biggan.workflow import load
 
 Said = pytest.CaptureFixture[str]
@@ -72,3 +73,15 @@ def test_what_is_no_model_is_one_sentence(tmp_path: Path, capsys: Said) -> None:
         said = capsys.readouterr().err
         assert message in said
         assert len(said.splitlines()) == 1
+
+
+def test_what_an_import_assumed_is_told_in_whole_sentences(tmp_path: Path, capsys: Said) -> None:
+    made, notes = (
+        make_bundle(),
+        ["There was no averaged generator in it at all.", "Epsilons were taken from the file's looks."],
+    )
+    for assumed, said in ((notes, f"assumed ({' '.join(notes)}), images 3"), ([], "from a file, images 3")):
+        made.training = {"imported from": "a file", "assumed": assumed, "images": 3}
+        save_bundle(tmp_path / "model", made, None)
+        assert main(["info", str(tmp_path / "model")]) == 0
+        assert said in capsys.readouterr().out

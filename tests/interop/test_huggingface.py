@@ -305,7 +305,7 @@ def test_the_package_opens_our_export_of_a_model_trained_here_and_draws_the_same
 
 # what the layout cannot hold, in the order in which it is looked for: each breaks its condition and none before it
 REFUSED = [
-    ({"architecture": "biggan"}, "BigGAN-deep alone, and this model has biggan; export with --format brock"),
+    ({"architecture": "biggan"}, "BigGAN-deep alone, and this model has biggan; try --format brock"),
     ({"condition": "yz"}, r"the condition \[z, y\], .*--condition zy"),
     ({"wide_output": False}, "as wide as its input.*--wide-output"),
     ({"g_blocks": ("32", "32up", "16up", "8up")}, "16 times as wide as the last, .* has 32 and 8 channels"),

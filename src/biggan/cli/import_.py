@@ -6,7 +6,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from biggan import presets, workflow
+from biggan import atomic, presets, workflow
 from biggan.cli.drawing import parse_numbers
 from biggan.cli.parse import run_command
 from biggan.cli.progress import Bar
@@ -51,7 +51,7 @@ def import_(
         output_norm_eps: Epsilon of the last batch norm, likewise.
         sn_eps: Epsilon of spectral norm, likewise.
         condition: BigGAN-deep's order of class and z, likewise.
-        data: Images to go on training with, as for biggan train; needs D and the optimizers.
+        data: Images to go on training with, as for biggan train; needs D; without its optimizers they begin afresh.
     """
     overrides = Overrides(
         norm_eps=norm_eps,
@@ -75,7 +75,8 @@ def import_(
             words = ["biggan", "train", "--data", data, *presets.as_flags(config), "--out", str(out)]
             bar.say(f"Wrote a run to {out}. Go on training: {shlex.join(words)}")
             return
-        save_bundle(out, found.bundle, None)
+        with atomic.whole_or_empty(out):
+            save_bundle(out, found.bundle, None)
         G = found.bundle.G
         size = f"{G.config.resolution} px, {G.num_classes} classes, {count_parameters(G):,} parameters in G"
         bar.say(f"Wrote a model to {out}: {size}. Draw from it: biggan sample {out} --classes 0 --seeds 0-7")

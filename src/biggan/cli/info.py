@@ -115,11 +115,14 @@ def _model_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _pairs(values: dict[str, Any]) -> str:
     """Names and values in one line, nested ones flattened."""
-    parts = [f"{name} ({_pairs(v)})" if isinstance(v, dict) else f"{name} {_short(v)}" for name, v in values.items()]
+    told = {name: value for name, value in values.items() if value != []}
+    parts = [f"{name} ({_pairs(v)})" if isinstance(v, dict) else f"{name} {_short(v)}" for name, v in told.items()]
     return ", ".join(parts)
 
 
 def _short(value: object) -> str:
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):  # sentences, such as an import's notes
+        return f"({' '.join(value)})"
     return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)[:80]
 
 

@@ -53,7 +53,7 @@ def load(path: Path, overrides: Overrides, *, copy: str | None = None, training:
         found["D"] = _tensors(save.files["D"], "D", notes)
     model = _model(save, found, said, overrides, notes)
     names = overrides.names_of(model.num_classes)
-    if "G_ema" not in save.files:
+    if "G_ema" not in save.files and path.is_dir():  # of a single file the name says nothing
         notes.append(f"There is no averaged generator; pictures are drawn from {save.generator.name}.")
     G, D = _unfilled(save.generator, model, "D" in found)
     found["G_ema"] = _fitted(save.generator, found["G_ema"], G, notes)

@@ -43,7 +43,10 @@ def export(bundle: Bundle, folder: Path, *, truncation: float | None = None) -> 
         DiskFailed: A write failed; each file is whole or not there.
     """
     for reason in _misfits(bundle):
-        raise ModelError(f"The layout of BigGAN-PyTorch {reason}; export this model in another format.")
+        other = (
+            "try --format huggingface" if bundle.G.config.architecture == "biggan-deep" else "no other format holds it"
+        )
+        raise ModelError(f"The layout of BigGAN-PyTorch {reason}; {other}.")
     there = [name for name in (*GENERATORS, DISCRIMINATOR, RECORD) if (folder / name).exists()]
     if there:
         raise ModelError(f"{folder} holds a {there[0]} already, which would be lost; give another folder.")
@@ -62,9 +65,13 @@ def export(bundle: Bundle, folder: Path, *, truncation: float | None = None) -> 
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
-    """A state dict as the layout has it: without the right vectors, which the left ones determine."""
+    """A state dict as the layout has it: without the right vectors, which the left ones determine.
+
+    Each tensor has a storage of its own, since files hold whole storages and a row of statistics is part of a table.
+    """
+    kept = {name: tensor.detach() for name, tensor in tensors.items() if not name.endswith(".v0")}
     return OrderedDict(
-        (name, tensor.detach().cpu().contiguous()) for name, tensor in tensors.items() if not name.endswith(".v0")
+        (name, x.to("cpu", copy=True, memory_format=torch.contiguous_format)) for name, x in kept.items()
     )
 
 

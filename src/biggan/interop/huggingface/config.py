@@ -167,7 +167,7 @@ class BigGANConfig:
         """
         for ok, holds, here, flags in _conditions(model):
             if not ok:
-                change = f"train with {flags}, or export with --format brock" if flags else "export with --format brock"
+                change = f"train with {flags}, or try --format brock" if flags else "try --format brock"
                 raise ConfigError(f"The Hugging Face layout holds {holds}, and this model has {here}; {change}.")
         blocks = g_layout(model)
         width = blocks[-1].out_channels
