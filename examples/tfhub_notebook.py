@@ -11,6 +11,8 @@ from PIL import Image
 import biggan
 from biggan.interop.notebook import imgrid, interpolate_and_shape, one_hot, sample, session, truncated_z_sample
 
+if len(sys.argv) != 3:
+    sys.exit("Give a model and a folder for the pictures: tfhub_notebook.py MODEL FOLDER")
 folder = Path(sys.argv[2])
 folder.mkdir(parents=True, exist_ok=True)
 sess = session(biggan.load(sys.argv[1]))

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from biggan.config import to_json
-from biggan.errors import ConfigError, ModelError
+from biggan.errors import ConfigError, ModelError, nearest
 from biggan.interop import brock, hub, huggingface, tfhub
 from biggan.interop.imported import Imported, Overrides
-from biggan.models.bundle import Bundle
+from biggan.models.bundle import CONFIG, MODEL, Bundle
 
 Format = Literal["brock", "huggingface", "tfhub"]
 
@@ -74,9 +74,11 @@ def _read(path_or_name: str, overrides: Overrides, copy: str | None, training: b
         found = huggingface.read(files, overrides)
         found.bundle.path = files.weights.parent
         return found
+    if (path / CONFIG).is_file() and (path / MODEL).is_file():
+        raise ModelError(f"{path} is a model of ours already; draw from it as it is, or give {NEEDED}.")
     if path.exists():
         raise ModelError(f"{path} is not a checkpoint that can be read; give {NEEDED}.")
-    raise ModelError(f"There is no {path}; give {NEEDED}.")
+    raise ModelError(f"There is no {path}{nearest(path_or_name, [*hub.NAMES]) or f'; give {NEEDED}.'}")
 
 
 def fingerprint(bundle: Bundle) -> str:
