@@ -88,3 +88,17 @@ def test_packs_that_stay_on_disk_give_the_same_batches(monkeypatch: pytest.Monke
     mapped = Loader(packed, 0).batch(1_950, 100)
     assert torch.equal(held[0], mapped[0])
     assert torch.equal(held[1], mapped[1])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 40)), min_size=1, max_size=12))
+def test_what_is_read_ahead_never_changes_what_is_given(asked: list[tuple[int, int]]) -> None:
+    """Whatever is asked for in whatever order, each batch is what a loader gives that is asked for nothing else."""
+    packed = numbered(50)
+    stream = Loader(packed, 0, mirror=True)
+    steady = [(64 * k, 16) for k in range(4)]
+    for start, count in [*asked, *steady]:
+        x, y = stream.batch(start, count)
+        alone = Loader(packed, 0, mirror=True).batch(start, count)
+        assert torch.equal(x, alone[0])
+        assert torch.equal(y, alone[1])

@@ -26,6 +26,9 @@ class Natural:
 
     def __call__(self, start: int, count: int) -> np.ndarray:
         """Places in the pack (count,) of the images start to start + count - 1."""
+        epoch, place = divmod(start, self.size)
+        if place + count <= self.size:
+            return self._order(epoch)[place : place + count]
         epochs, places = np.divmod(np.arange(start, start + count), self.size)
         parts = [self._order(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)]
         return np.concatenate([np.empty(0, np.int64), *parts])
