@@ -50,7 +50,7 @@ class Making:
     """What of the source becomes which shard."""
     resolution: int
     data: Data
-    threads: int = THREADS
+    threads: int = dataclasses.field(default_factory=lambda: THREADS)
 
     @property
     def num_images(self) -> int:
