@@ -26,9 +26,10 @@ from biggan.models.bundle import CONFIG, MODEL, Bundle, load_bundle, save_bundle
 from biggan.models.statistics import MOST_AT_ONCE, truncation_table
 from biggan.sampling.pipeline import Pipeline
 from biggan.sitting import Sitting, Watch, begin, check_place
-from biggan.training.hardware import Need, Precision, check_memory, compute_dtype, estimate, pick_device, pick_precision
+from biggan.training.hardware import Precision, compute_dtype, pick_device, pick_precision
 from biggan.training.interrupt import StopRequest
 from biggan.training.loop import Training, every, fit
+from biggan.training.memory import Need, check_memory, estimate
 from biggan.training.runlock import RunLock
 from biggan.training.state import save_state
 

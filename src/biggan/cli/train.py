@@ -12,7 +12,7 @@ from biggan.cli.progress import Bar, clock
 from biggan.config import Config, to_json
 from biggan.errors import ConfigError
 from biggan.sitting import Progress, Watch
-from biggan.training.hardware import Need
+from biggan.training.memory import Need
 
 DEFAULT_PRESET = "cpu-small"
 

@@ -1,11 +1,11 @@
-"""From a config to the two networks; what they cost."""
+"""From a config to the two networks, with or without memory."""
 
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from biggan.config import Model
@@ -66,22 +66,3 @@ def skeleton(config: Model) -> tuple[Generator, Discriminator]:
 def count_parameters(network: nn.Module) -> int:
     """Number of trained numbers."""
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def saved_bytes(config: Model, microbatch: int, bytes_each: int = 4) -> int:
-    """Bytes that one G step keeps for its backward pass, the peak of an iteration, by a run without memory."""
-    G, D = skeleton(config)
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        if not isinstance(tensor, nn.Parameter):
-            kept[id(tensor.untyped_storage())] = tensor.numel() * bytes_each
-        held.append(tensor)
-        return tensor
-
-    held: list[Tensor] = []
-    with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        y = torch.zeros(microbatch, dtype=torch.long)
-        x = G(torch.zeros(microbatch, config.dim_z), G.embed(y))
-        D(x, y if config.num_classes else None)
-    return sum(kept.values())

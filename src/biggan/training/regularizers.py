@@ -37,13 +37,22 @@ def orthogonal_penalty(weight: Tensor, kind: Kind) -> Tensor:
 def add_orthogonal_gradient(parameters: Iterable[nn.Parameter], strength: float, kind: Kind) -> None:
     """Adds the gradient of `strength * orthogonal_penalty` to every `.grad` of two dimensions or more.
 
-    In closed form, 4 (W Wᵀ∘(1−I)) W for the paper's, so that no graph is kept.
+    In closed form, 4 (W Wᵀ∘(1−I)) W for the paper's, so that no graph is kept. Where filters are more than their
+    numbers it is taken as W (Wᵀ W) less the diagonal's part: G's first layer has 24,576 filters of 20 numbers.
     """
     factor = strength * (2.0 if kind == "reference" else 4.0)
     for parameter in parameters:
         if strength and parameter.ndim > 1 and parameter.grad is not None:
             matrix = parameter.flatten(1)
-            parameter.grad.add_((_excess(matrix, kind) @ matrix).view_as(parameter), alpha=factor)
+            parameter.grad.add_(_excess_times(matrix, kind).view_as(parameter), alpha=factor)
+
+
+def _excess_times(matrix: Tensor, kind: Kind) -> Tensor:
+    """`_excess(matrix) @ matrix` by the smaller of the two Gram matrices."""
+    if matrix.shape[0] <= matrix.shape[1]:
+        return _excess(matrix, kind) @ matrix
+    diagonal = 1.0 if kind == "identity" else matrix.square().sum(1, keepdim=True)
+    return matrix @ (matrix.mT @ matrix) - diagonal * matrix
 
 
 def lecam_penalty(real: Tensor, fake: Tensor, anchors: Tensor) -> Tensor:

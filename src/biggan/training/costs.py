@@ -1,0 +1,206 @@
+"""What an iteration costs, found by running its own code on shapes alone: kernels, multiply-adds, bytes, peak memory.
+
+The steps of `steps.py` run on the meta device and every kernel below autograd is written down. Every number found is
+a straight line in the microbatch, so two walks, of microbatches of 2 and 3, give it for all. Not here: how long a
+kernel takes (`calibration.py`), what a machine has (`hardware.py`), many devices (`planning.py`).
+"""
+
+import contextlib
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from biggan.config import Model, Optim
+from biggan.models.build import skeleton
+from biggan.models.resample import down_conv, up_conv
+from biggan.training.hardware import compute_dtype
+from biggan.training.steps import DBatch, GBatch, discriminator_step, generator_step
+
+BLOCK = 8  # channels that a CPU's convolution takes at once; a kernel of 3 channels costs as one of 8
+
+
+class Kernel(NamedTuple):
+    """One kernel of an iteration, each number a line in the microbatch once walked."""
+
+    name: str
+    """The operator, such as `convolution`; `convolution:transposed` and the like tell its forms apart."""
+    multiply_adds: float
+    padded: float
+    """Multiply-adds with channels rounded up to whole blocks."""
+    bytes: float
+    """Bytes of what it reads and writes, caches set aside."""
+
+
+class Recorder(TorchDispatchMode):
+    """Writes down every kernel run within, and when memory is taken and given back.
+
+    Attributes:
+        kernels: In order.
+        sizes: Bytes of each storage made within, in order.
+        events: i + 1 where storage i was made, -(i + 1) where it was freed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernels: list[Kernel] = []
+        self.sizes: list[int] = []
+        self.events: list[int] = []
+        self._held: dict[int, weakref.ref[Any]] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        made = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
+        for tensor in made:
+            self._hold(tensor)
+        if not func.is_view:
+            self.kernels.append(_kernel(func, args, kwargs or {}, out, made))
+        return out
+
+    def _hold(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, number = storage._cdata, len(self.sizes) + 1
+        if key not in self._held:
+            self.sizes.append(storage.nbytes())
+            self.events.append(number)
+            self._held[key] = weakref.ref(storage, self._release(key, number))
+
+    def _release(self, key: int, number: int) -> Callable[[Any], None]:
+        def released(_: Any) -> None:
+            self._held.pop(key, None)
+            self.events.append(-number)
+
+        return released
+
+
+def _kernel(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, made: list[Tensor]) -> Kernel:
+    from torch.utils.flop_counter import flop_registry
+
+    packet, name = func.overloadpacket, func.overloadpacket.__name__
+    given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    moved = sum(t.numel() * t.element_size() for t in (*given, *made))
+    macs = flop_registry[packet](*args, **kwargs, out_val=out) // 2 if packet in flop_registry else 0
+    padded = float(macs)
+    if name.startswith("convolution"):
+        weight, transposed = (args[2], args[7]) if name == "convolution_backward" else (args[1], args[6])
+        for channels in weight.shape[:2]:
+            padded *= -(-channels // BLOCK) * BLOCK / channels
+        name += ":transposed" if transposed else f":{weight.shape[2]}"
+    return Kernel(name, macs, padded, moved)
+
+
+class _Attention(TorchFunctionMode):
+    """Attention as a GPU runs it, without the matrix of all pairs of pixels."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **given)
+        return torch.ops.aten._scaled_dot_product_efficient_attention(*args, None, True, 0.0, False, **given)[0]
+
+
+class _Still(torch.optim.Optimizer):
+    """An optimizer that leaves all as it is; what Adam does is added by arithmetic."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__(network.parameters(), {})
+
+    def step(self, closure: Any = None) -> None:
+        return None
+
+
+Line = NDArray[np.float64]
+"""Numbers of consecutive kernels or storages, each a line in the microbatch: (2, n), at 0 and what an image adds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One step of one network over one or two microbatches."""
+
+    names: tuple[str, ...]
+    """Of the kernels, in order; their numbers follow."""
+    multiply_adds: Line
+    padded: Line
+    bytes: Line
+    sizes: Line
+    """Bytes of each storage."""
+    events: NDArray[np.int64]
+    """As `Recorder.events`."""
+
+    def peak(self, microbatch: int) -> int:
+        """Most bytes held at once, beyond what was there before."""
+        sizes = _at(self.sizes, microbatch)[np.abs(self.events) - 1]
+        return int(np.cumsum(np.sign(self.events) * sizes).max())
+
+    def kernels(self, microbatch: int) -> list[Kernel]:
+        """All kernels in order."""
+        numbers = (_at(line, microbatch) for line in (self.multiply_adds, self.padded, self.bytes))
+        return [Kernel(*each) for each in zip(self.names, *numbers, strict=True)]
+
+
+def _at(line: Line, microbatch: int) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = line[0] + line[1] * microbatch
+    return values
+
+
+def _line(small: list[Any], large: list[Any]) -> Line:
+    """The lines through values at microbatches of 2 and 3."""
+    low, high = np.array(small, np.float64), np.array(large, np.float64)
+    return np.stack([3 * low - 2 * high, high - low])
+
+
+@cache
+def walk(step: Literal["D", "G"], model: Model, optim: Optim, precision: str, gpu: bool, count: int) -> Walk:
+    """Runs one step on the meta device.
+
+    Args:
+        step: Whose.
+        model: The networks.
+        optim: Losses and regularisation.
+        precision: As in `config.Train`; all but bfloat16 counts as float32.
+        gpu: Attention as GPUs have it, without the matrix of all pairs of pixels.
+        count: Microbatches, 1 or 2; every further one is as the second.
+
+    Raises:
+        ConfigError: As `models.build.generator`.
+    """
+    small, large = (_record(step, model, optim, precision, gpu, count, n) for n in (2, 3))
+    return Walk(
+        tuple(kernel.name for kernel in small.kernels),
+        *(_line([k[i] for k in small.kernels], [k[i] for k in large.kernels]) for i in (1, 2, 3)),
+        _line(small.sizes, large.sizes),
+        np.array(small.events),
+    )
+
+
+def _record(step: str, model: Model, optim: Optim, precision: str, gpu: bool, count: int, microbatch: int) -> Recorder:
+    G, D = skeleton(model)
+    G.train(), D.train()
+    G.compute_dtype = D.compute_dtype = compute_dtype(precision)
+    recorder = Recorder()
+    with torch.device("meta"):
+        x = torch.zeros(microbatch, model.image_channels, model.resolution, model.resolution)
+        y, z = torch.zeros(microbatch, dtype=torch.long), torch.zeros(microbatch, model.dim_z)
+        for resample in (up_conv, down_conv):  # makes the matrices that these keep for good
+            resample(x, torch.zeros(1, model.image_channels, 3, 3), None)
+        with recorder, _Attention() if gpu else contextlib.nullcontext():
+            if step == "D":
+                x = x.contiguous(memory_format=torch.channels_last)
+                discriminator_step(G, D, _Still(D), [DBatch(x, y, z, y)] * count, optim)
+            else:
+                generator_step(G, D, _Still(G), [GBatch(z, y)] * count, optim)
+    return recorder

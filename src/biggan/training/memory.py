@@ -1,0 +1,113 @@
+"""How much memory a run needs, and the largest microbatch that fits: what `biggan train` and `biggan plan` both ask.
+
+Weights, optimizers and average are counted from shapes; what a step holds at its peak is found by running it without
+memory (`costs.py`). Not here: how much there is (`hardware.py`).
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from biggan.config import Config
+from biggan.errors import ConfigError, OutOfMemory
+from biggan.models.build import count_parameters, skeleton
+from biggan.training.costs import walk
+from biggan.training.hardware import installed_memory
+
+FLOAT = 4  # bytes
+HEAP = 1.6  # a CPU's heap over what is held in it, as blocks of D's and G's sizes lie between each other; measured
+CACHE = 1.15  # a GPU's caching allocator over what it holds; assumed
+PROGRAM = {False: 700 * 2**20, True: 1024 * 2**20}  # on a CPU, measured; a GPU's context and its libraries, assumed
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one process of a run needs; sizes in bytes."""
+
+    g_parameters: int
+    d_parameters: int
+    state: int
+    """Weights, Adam's moments and the average: what stays."""
+    step: int
+    """What the larger of the two steps holds at its peak: activations, gradients, images and what travels."""
+    program: int
+    """Python, torch and the libraries' own."""
+    gpu: bool
+
+    @property
+    def memory(self) -> int:
+        """Peak memory."""
+        return int(self.program + self.state + (CACHE if self.gpu else HEAP) * self.step)
+
+
+def estimate(config: Config, ranks: int = 1, *, gpu: bool = False) -> Need:
+    """What each of `ranks` processes needs, without allocating it; without a microbatch, its share goes at once.
+
+    Raises:
+        ConfigError: The networks cannot be built, or the batch cannot be shared so.
+    """
+    share = _share(config, ranks)
+    microbatch = config.train.microbatch or share
+    if share % microbatch:
+        allowed = f"a divisor of a process's share of the batch, {share}"
+        raise ConfigError(f"--microbatch is {microbatch}; allowed is {allowed}.")
+    G, D = skeleton(config.model)
+    g, d = count_parameters(G), count_parameters(D)
+    kept = 2 * _numbers(G) + _numbers(D) + 2 * (g + d)
+    count = min(2, share // microbatch)
+    precision = config.train.precision
+    peaks = (walk(step, config.model, config.optim, precision, gpu, count).peak(microbatch) for step in ("D", "G"))
+    others = FLOAT * g, FLOAT * d  # gradients of the network that does not step
+    images = share * config.model.image_channels * config.model.resolution**2
+    travelling = max(g, d) if ranks > 1 else 0
+    held = max(peak + other for peak, other in zip(peaks, others, strict=True)) + FLOAT * (images + travelling)
+    return Need(g, d, FLOAT * kept, held, PROGRAM[gpu], gpu)
+
+
+def _numbers(network: torch.nn.Module) -> int:
+    return sum(tensor.numel() for tensor in network.state_dict().values())
+
+
+def _share(config: Config, ranks: int) -> int:
+    if config.train.batch_size % ranks:
+        allowed = f"a multiple of the number of processes, {ranks}"
+        raise ConfigError(f"--batch-size is {config.train.batch_size}; allowed is {allowed}.")
+    return config.train.batch_size // ranks
+
+
+def fitting_microbatch(config: Config, memory: float, ranks: int = 1, *, gpu: bool = False) -> int:
+    """The largest divisor of a process's share of the batch that fits.
+
+    Args:
+        config: The settings; its own microbatch is not looked at.
+        memory: Bytes for one process.
+        ranks: Processes.
+        gpu: Whether they compute on GPUs.
+
+    Raises:
+        OutOfMemory: Not even one image at a time fits.
+        ConfigError: As `estimate`.
+    """
+    share = _share(config, ranks)
+    for microbatch in (size for size in range(share, 0, -1) if share % size == 0):
+        need = estimate(replace(config, train=replace(config.train, microbatch=microbatch)), ranks, gpu=gpu).memory
+        if need <= memory:
+            return microbatch
+    raise OutOfMemory(_too_much(need, memory, "one image at a time", "the channels or --resolution"))
+
+
+def check_memory(config: Config, device: torch.device, ranks: int = 1) -> None:
+    """Refuses a run that cannot fit.
+
+    Raises:
+        OutOfMemory: It needs more than the device has.
+    """
+    need, have = estimate(config, ranks, gpu=device.type == "cuda").memory, installed_memory(device)
+    if need > have:
+        micro = config.train.microbatch or config.train.batch_size // ranks
+        raise OutOfMemory(_too_much(need, have, f"--microbatch {micro}", "--microbatch, the channels or --resolution"))
+
+
+def _too_much(need: float, have: float, way: str, lower: str) -> str:
+    sizes = f"about {need / 2**30:.1f} GiB and there are {have / 2**30:.1f} GiB"
+    return f"With {way} this run needs {sizes}; lower {lower}."
