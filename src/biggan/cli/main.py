@@ -11,6 +11,7 @@ from biggan.errors import BigGANError, ConfigError, OutOfMemory, UserError, near
 
 COMMANDS = {
     "train": "train a generator on your images; the same command again resumes",
+    "plan": "say what a run will need on given devices: memory, time, traffic, disk",
     "sample": "draw images of chosen classes",
     "interpolate": "draw the way between two images, as a strip or an animation",
     "grid": "draw a sheet of classes and seeds",

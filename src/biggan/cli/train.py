@@ -19,7 +19,7 @@ DEFAULT_PRESET = "cpu-small"
 
 def run(argv: list[str]) -> None:
     """Runs the command with the defaults of the preset that `argv` names."""
-    base = presets.preset(_preset_name(argv))
+    base = presets.preset(preset_name(argv))
 
     def train(
         data: str,
@@ -58,7 +58,7 @@ def run(argv: list[str]) -> None:
     run_command(train, argv, "biggan train")
 
 
-def _preset_name(argv: list[str]) -> str:
+def preset_name(argv: list[str]) -> str:
     """The value of `--preset` in `argv`, before all flags are parsed."""
     words = " ".join(argv).replace("--preset=", "--preset ").split()
     names = [name for flag, name in itertools.pairwise(words) if flag == "--preset"]

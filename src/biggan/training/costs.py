@@ -52,7 +52,7 @@ class Recorder(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.kernels: list[Kernel] = []
         self.sizes: list[int] = []
         self.events: list[int] = []
@@ -62,12 +62,16 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
+        self.note(func, args, kwargs or {}, out)
+        return out
+
+    def note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+        """Writes down what was run and what it made."""
         made = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
         for tensor in made:
             self._hold(tensor)
         if not func.is_view:
-            self.kernels.append(_kernel(func, args, kwargs or {}, out, made))
-        return out
+            self.kernels.append(_kernel(func, args, kwargs, out, made))
 
     def _hold(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
@@ -119,7 +123,7 @@ class _Still(torch.optim.Optimizer):
     def __init__(self, network: torch.nn.Module) -> None:
         super().__init__(network.parameters(), {})
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         return None
 
 
@@ -179,12 +183,9 @@ def walk(step: Literal["D", "G"], model: Model, optim: Optim, precision: str, gp
         ConfigError: As `models.build.generator`.
     """
     small, large = (_record(step, model, optim, precision, gpu, count, n) for n in (2, 3))
-    return Walk(
-        tuple(kernel.name for kernel in small.kernels),
-        *(_line([k[i] for k in small.kernels], [k[i] for k in large.kernels]) for i in (1, 2, 3)),
-        _line(small.sizes, large.sizes),
-        np.array(small.events),
-    )
+    macs, padded, moved = (_line([k[i] for k in small.kernels], [k[i] for k in large.kernels]) for i in (1, 2, 3))
+    names, sizes = tuple(kernel.name for kernel in small.kernels), _line(small.sizes, large.sizes)
+    return Walk(names, macs, padded, moved, sizes, np.array(small.events))
 
 
 def _record(step: str, model: Model, optim: Optim, precision: str, gpu: bool, count: int, microbatch: int) -> Recorder:

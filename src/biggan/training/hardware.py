@@ -9,6 +9,7 @@ from biggan.errors import ConfigError
 
 Precision = Literal["float32", "bfloat16"]
 
+
 def pick_device(name: str) -> torch.device:
     """`auto` (CUDA, then MPS, then the CPU) or a device by name.
 
