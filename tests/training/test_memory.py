@@ -1,0 +1,51 @@
+"""What a run needs, and the largest microbatch that fits."""
+
+from dataclasses import replace
+
+import pytest
+
+from biggan.config import Config
+from biggan.errors import ConfigError, OutOfMemory
+from biggan.presets import preset
+from biggan.training.memory import estimate, fitting_microbatch
+
+TINY = preset("tiny")
+
+
+def with_batch(size: int, microbatch: int | None = None) -> Config:
+    return replace(TINY, train=replace(TINY.train, batch_size=size, microbatch=microbatch))
+
+
+def test_the_state_is_networks_average_and_two_moments():
+    need = estimate(TINY)
+    parameters = need.g_parameters + need.d_parameters
+    assert 4 * (3 * parameters + need.g_parameters) < need.state < 4.2 * (3 * parameters + need.g_parameters)
+
+
+def test_more_images_at_once_need_more():
+    needs = [estimate(with_batch(64, microbatch)).memory for microbatch in (4, 8, 16, 32, 64)]
+    assert needs == sorted(set(needs))
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_the_microbatch_that_fits_is_the_largest_divisor_of_a_share(ranks):
+    for wanted in (3, 6, 12):
+        memory = estimate(with_batch(48, wanted), ranks).memory
+        assert fitting_microbatch(with_batch(48), memory, ranks) == wanted
+        assert fitting_microbatch(with_batch(48), memory - 1, ranks) < wanted
+
+
+def test_a_whole_share_goes_at_once_where_it_fits():
+    assert fitting_microbatch(with_batch(48), 2**40, 2) == 24
+
+
+def test_what_does_not_fit_at_all_is_one_sentence():
+    with pytest.raises(OutOfMemory, match=r"With one image at a time this run needs about .* GiB; lower"):
+        fitting_microbatch(TINY, 2**20, 1)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused():
+    with pytest.raises(ConfigError, match="--batch-size is 48; allowed is a multiple of the number of processes, 5"):
+        fitting_microbatch(with_batch(48), 2**40, 5)
+    with pytest.raises(ConfigError, match=r"--microbatch is 48; allowed is a divisor of a process's share .*, 24"):
+        estimate(with_batch(48, 48), 2)
