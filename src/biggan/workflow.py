@@ -90,8 +90,9 @@ def plan(source: str, config: Config, *, device: str = "auto", watch: Watch | No
         UserError: The data cannot be read, or a setting does not suit it.
     """
     packed = prepare(source, config.model.resolution, config.data, (watch or Watch()).packing)
-    resolved = resolve(config, packed, pick_precision(config.train.precision, pick_device(device)))
-    return resolved, estimate(resolved)
+    place = pick_device(device)
+    resolved = resolve(config, packed, pick_precision(config.train.precision, place))
+    return resolved, estimate(resolved, processes(), gpu=place.type == "cuda")
 
 
 def resolve(config: Config, packed: Packed, precision: Precision) -> Config:
@@ -191,7 +192,7 @@ def _prepared(source: str, config: Config, watch: Watch, stop: StopRequest) -> P
 def _fitted(config: Config, packed: Packed, place: torch.device) -> Config:
     """The settings in full, checked against this machine's memory."""
     config = resolve(config, packed, pick_precision(config.train.precision, place))
-    check_memory(config, place)
+    check_memory(config, place, processes())
     return config
 
 

@@ -7,6 +7,7 @@ or draw for all for an hour; a process that hangs is noticed by `watchdog.py`.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 
 import torch
@@ -15,10 +16,13 @@ import torch.distributed as dist
 from biggan.distributed import launch
 
 PATIENCE = timedelta(days=7)
+_alone = ContextVar("alone", default=False)
 
 
 def world_size() -> int:
     """Number of processes."""
+    if _alone.get():
+        return 1
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
@@ -31,6 +35,16 @@ def share(start: int, count: int) -> tuple[int, int]:
     """This process's (start, count) of `count` consecutive images; all of them if they cannot be shared equally."""
     ranks = world_size()
     return (start + rank() * (count // ranks), count // ranks) if count % ranks == 0 else (start, count)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within, this process counts as the only one: nothing is exchanged."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
 
 
 @contextmanager

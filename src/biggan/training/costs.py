@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from biggan.config import Model, Optim
+from biggan.distributed.processes import alone
 from biggan.models.build import skeleton
 from biggan.models.resample import down_conv, up_conv
 from biggan.training.hardware import compute_dtype
@@ -193,7 +194,7 @@ def _record(step: str, model: Model, optim: Optim, precision: str, gpu: bool, co
     G.train(), D.train()
     G.compute_dtype = D.compute_dtype = compute_dtype(precision)
     recorder = Recorder()
-    with torch.device("meta"):
+    with torch.device("meta"), alone():
         x = torch.zeros(microbatch, model.image_channels, model.resolution, model.resolution)
         y, z = torch.zeros(microbatch, dtype=torch.long), torch.zeros(microbatch, model.dim_z)
         for resample in (up_conv, down_conv):  # makes the matrices that these keep for good

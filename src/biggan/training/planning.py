@@ -107,7 +107,7 @@ class Traffic:
     seconds: float
 
 
-def traffic(config: Config, devices: int, accumulation: int, links: Links, sent_bytes: int = FLOAT) -> Traffic:
+def traffic(config: Config, devices: int, accumulation: int, links: Links) -> Traffic:
     """Communication of an iteration.
 
     Gradients once an optimizer step. Cross-replica batch norm sums two numbers a channel in every forward of G and in
@@ -116,13 +116,13 @@ def traffic(config: Config, devices: int, accumulation: int, links: Links, sent_
     if devices == 1:
         return Traffic(0, 0, 0, 0.0)
     g, d, _ = _sizes(config)
+    sent_bytes = 2 if config.optim.gradient_precision == "bfloat16" else FLOAT
     steps = [sent_bytes * d] * config.optim.d_steps + [sent_bytes * g]
     channels = [norm.stored_mean.numel() for _, norm in norms(skeleton(config.model)[0]) if norm.kind == "batch"]
-    times = accumulation * (config.optim.d_steps + 2)
-    if not config.model.cross_replica:
-        times = 0
+    group = config.model.norm_replicas or devices
+    times = accumulation * (config.optim.d_steps + 2) if group > 1 else 0
     seconds = sum(links.all_reduce(size, devices) for size in steps)
-    seconds += times * sum(links.all_reduce(2 * FLOAT * c, devices) for c in channels)
+    seconds += times * sum(links.all_reduce(2 * FLOAT * c, group) for c in channels)
     return Traffic(sum(steps), times * 2 * FLOAT * sum(channels), times * len(channels), seconds)
 
 
@@ -183,7 +183,6 @@ def plan(
     *,
     gpu: bool,
     links: Links,
-    sent_bytes: int = FLOAT,
 ) -> Plan:
     """The plan of a run without a rate; `at_rate` adds one.
 
@@ -193,7 +192,6 @@ def plan(
         memory: Bytes of each.
         gpu: Whether they are GPUs.
         links: How they are joined.
-        sent_bytes: Bytes of a gradient's number on its way, 4 or 2.
 
     Raises:
         OutOfMemory: It does not fit.
@@ -204,7 +202,7 @@ def plan(
     need = estimate(config, devices, gpu=gpu)
     accumulation = config.train.batch_size // devices // microbatch
     macs = sum(kernels.multiply_adds for kernels in tally(config, microbatch, accumulation, gpu=gpu).values())
-    sent = traffic(config, devices, accumulation, links, sent_bytes)
+    sent = traffic(config, devices, accumulation, links)
     return Plan(config, devices, accumulation, need, macs, sent, 0.0)
 
 
