@@ -1,7 +1,7 @@
 """A name says what is done: what is read, how it is written again, and what is refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biggan.errors import ConfigError
@@ -36,6 +36,7 @@ def test_the_inception_network_goes_without_saying() -> None:
     assert str(parse_name("kid2000_test")) == "kid2k_test"
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(KINDS)),
     st.integers(20, 9_999_999),
