@@ -13,7 +13,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from safetensors import SafetensorError
 
@@ -63,22 +63,30 @@ def disk_errors(what: str) -> Iterator[None]:
         raise DiskFailed(f"Could not write {what}: {reason}; {advice}.") from error
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replaces a file by `content` in one step.
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Gives a file to write, and on success puts it at `path` in one step.
 
     Raises:
-        DiskFailed: The write failed; a file that was there is unchanged.
+        DiskFailed: A write failed; a file that was there is unchanged.
     """
     temporary = _beside(path, "tmp")
     with disk_errors(str(path)):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(content)
+            with temporary.open("wb") as file:
+                yield file
             _flush(temporary)
             temporary.replace(path)
             _flush(path.parent)
         finally:
             remove(temporary)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replaces a file by `content` in one step; raises as `new_file`."""
+    with new_file(path) as file:
+        file.write(content)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -51,7 +51,11 @@ def _words(seed: int, stream: Stream, start: int, count: int, each: int) -> np.n
 
 def uniform(seed: int, stream: Stream, start: int, count: int, each: int) -> Tensor:
     """Uniforms (count, each) in the open interval (0, 1), float64."""
-    words = _words(seed, stream, start, count, each)
+    return _open_unit(_words(seed, stream, start, count, each))
+
+
+def _open_unit(words: np.ndarray) -> Tensor:
+    """Random 64-bit words as uniforms in (0, 1), float64."""
     return torch.from_numpy(((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)  # exact, never 0 or 1
 
 
@@ -101,8 +105,8 @@ def draw(seeds: Sequence[int], dim: int, truncation: float | None = None, thresh
     for seed in seeds:
         if not 0 <= seed < 2**63:
             raise ConfigError(f"Seed {seed} is not allowed; seeds are whole numbers from 0 to 2^63 - 1 (--seeds).")
-    rows = [uniform(seed, Stream.PICTURES, 0, 1, dim) for seed in seeds]
-    return shape_normal(torch.cat([torch.empty(0, dim, dtype=torch.float64), *rows]), truncation, threshold)
+    words = [np.empty((0, dim), np.uint64), *(_words(seed, Stream.PICTURES, 0, 1, dim) for seed in seeds)]
+    return shape_normal(_open_unit(np.concatenate(words)), truncation, threshold)
 
 
 def shape_normal(uniform: Tensor, truncation: float | None, threshold: float | None) -> Tensor:

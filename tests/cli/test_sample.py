@@ -9,6 +9,8 @@ from PIL import Image
 from tiny_models import UNCONDITIONAL, make_folder
 
 from biggan.cli.main import main
+from biggan.config import Data
+from biggan.data.packed import prepare
 from biggan.workflow import load
 
 Said = pytest.CaptureFixture[str]
@@ -73,6 +75,28 @@ def test_a_model_without_classes_needs_none(tmp_path: Path) -> None:
     assert names(tmp_path / "out") == ["image_0001.png", "image_0002.png", "sheet.png"]
 
 
+def test_very_many_go_into_shards_that_are_data(model: str, tmp_path: Path, capsys: Said) -> None:
+    flags = ["--seeds", "0-9,100", "--truncation", "0.5", "--shard-images", "20"]
+    out = tmp_path / "out"
+    assert main(["sample", model, *flags, "--out", str(out)]) == 0
+    assert f"Wrote 33 pictures to {out} in 2 shards." in capsys.readouterr().out
+    assert names(out) == ["00000.tar", "00001.tar", "classes.txt", "lock", "manifest.json"]
+    found = prepare(str(out), 32, Data())
+    assert found.class_names == ["T-shirt/top", "Bag", "Ankle boot"]
+    assert found.class_counts == [11, 11, 11]
+    [same] = load(model)("Bag", truncation=0.5, seed=100).images
+    assert found.images[31].tobytes() == same.tobytes()
+
+
+def test_several_processes_draw_shards_alone(
+    model: str, tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["sample", model, "--out", str(tmp_path / "out")]) == 2
+    assert "give --shard-images, or start one process" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 MISTAKES = [
     (["--classes", "Bags"], "did you mean 'Bag'?"),
     (["--classes", "3"], "a number from 0 to 2"),
@@ -89,6 +113,11 @@ MISTAKES = [
     (["--like", "missing.png", "--seeds", "1"], "give only --out and --device"),
     (["--like", "missing.png", "--precision", "bfloat16"], "give only --out and --device"),
     (["--sedes", "1"], "--sedes"),
+    (["--shard-images", "0"], "--shard-images is 0"),
+    (["--shard-images", "9", "--seeds", "1-"], "--seeds '1-'"),
+    (["--shard-images", "9", "--threshold", "9"], "statistics from 0.5 to 2"),
+    (["--shard-images", "9", "--classes", "Bag,bag"], "asked for twice"),
+    (["--shard-images", "9", "--like", "missing.png"], "give only --out and --device"),
 ]
 
 

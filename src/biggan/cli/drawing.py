@@ -50,7 +50,19 @@ def parse_seeds(text: str) -> list[int]:
     Raises:
         ConfigError: Not such a list, a range that falls, or more than 100,000 seeds.
     """
-    seeds: list[int] = []
+    ranges = parse_ranges(text)
+    if sum(part.stop - part.start for part in ranges) > MOST_SEEDS:
+        raise ConfigError(f"--seeds {text[:80]!r} are more than {MOST_SEEDS:,} seeds; ask for fewer at a time.")
+    return [seed for part in ranges for seed in part]
+
+
+def parse_ranges(text: str) -> list[range]:
+    """Seeds as "0,3,7-9", in that order, a range for each part.
+
+    Raises:
+        ConfigError: Not such a list, or a range that falls.
+    """
+    ranges: list[range] = []
     for part in text.split(","):
         first, dash, last = (word.strip() for word in part.partition("-"))
         if not _is_whole(first) or (dash and not _is_whole(last)):
@@ -58,10 +70,8 @@ def parse_seeds(text: str) -> list[int]:
         low, high = int(first), int(last or first)
         if not low <= high < 2**63:
             raise ConfigError(f"--seeds {part.strip()[:80]} is not allowed; ranges rise, up to 2^63 - 1, as 7-9.")
-        if len(seeds) + high - low >= MOST_SEEDS:
-            raise ConfigError(f"--seeds {text[:80]!r} are more than {MOST_SEEDS:,} seeds; ask for fewer at a time.")
-        seeds.extend(range(low, high + 1))
-    return seeds
+        ranges.append(range(low, high + 1))
+    return ranges
 
 
 def _is_whole(word: str) -> bool:

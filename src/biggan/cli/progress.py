@@ -83,12 +83,18 @@ class Bar:
         """Shows how many files are compared with their checksums, likewise."""
         self._count("verified", "files", done, total)
 
+    def drawing(self, done: int, total: int) -> None:
+        """Shows how many images are drawn, likewise."""
+        self._count("drew", "images", done, total)
+
     def _count(self, did: str, what: str, done: int, total: int) -> None:
         now = time.monotonic()
         if self.first is None:  # what was done before this sitting says nothing about its speed
             self.first, self.began = done, now
-        left = clock((now - self.began) / max(done - self.first, 1) * (total - done))
-        text = f"{did} {done:,} of {total:,} {what}" + (f", {left} left" if done > self.first else "")
+        pace = max(done - self.first, 1) / max(now - self.began, 1e-3)
+        text = f"{did} {done:,} of {total:,} {what}"
+        if done > self.first:
+            text += f", {pace:,.0f}/s, {clock((total - done) / pace)} left"
         if self.live:
             self.move(text, done, total)
         elif now - self.printed > PLAIN_SECONDS:

@@ -10,17 +10,27 @@ from rich.console import Console
 from rich.progress import track
 
 from biggan.atomic import write_bytes
-from biggan.cli.drawing import Machine, ModelPlace, Truncated, load, parse_seeds, say_where
+from biggan.cli.drawing import Machine, ModelPlace, Truncated, load, parse_ranges, parse_seeds, say_where
 from biggan.cli.parse import run_command
+from biggan.cli.progress import Bar
+from biggan.distributed.collective import first_on_each_machine
+from biggan.distributed.launch import processes
+from biggan.distributed.processes import meeting
 from biggan.errors import ConfigError
 from biggan.sampling import grids
 from biggan.sampling.classes import ClassMix, parse_classes
 from biggan.sampling.drawn import sheet_text
+from biggan.sampling.many import draw_many
 from biggan.sampling.pipeline import Pipeline, in_margin
 from biggan.sampling.recipe import check_replaceable, png_bytes
+from biggan.sampling.shards import Order
+from biggan.training.hardware import pick_device
+from biggan.training.interrupt import StopRequest
 
 SHEET = "sheet.png"
 SHEET_ROWS, SHEET_COLUMNS, SHEET_PIXELS = 32, 16, 40_000_000  # at most on the sheet; `biggan grid` has no such limit
+
+LIKE_ALONE = (None, None, None, Truncated(), Machine())
 
 
 def run(argv: list[str]) -> None:
@@ -34,12 +44,14 @@ def sample(
     seeds: str | None = None,
     out: Path = Path("samples"),
     like: Path | None = None,
+    shard_images: int | None = None,
     truncated: tyro.conf.OmitArgPrefixes[Truncated] = Truncated(),  # noqa: B008
     machine: tyro.conf.OmitArgPrefixes[Machine] = Machine(),  # noqa: B008
 ) -> None:
     """Draws every class with every seed into a folder, as <class>_<seed>.png with a sheet.png of them.
 
     Each picture holds its recipe; --like draws it again. Pictures of the same name that biggan drew are replaced.
+    With --shard-images very many go into tar shards; torchrun shares them, and the same command again goes on.
 
     Args:
         model: A run folder, a model folder, a published checkpoint, or fashion-mnist, which ships with the package.
@@ -48,11 +60,16 @@ def sample(
         seeds: Seeds "0,3,7-9"; none: 0.
         out: Folder for the pictures.
         like: A picture to draw again from the recipe in it; goes with --out and --device alone.
+        shard_images: Write tar files of this many pictures each (WebDataset), which are a --data too; 10000 suits.
     """
+    if shard_images is not None and like is None:
+        return _into_shards(model, classes, "0" if seeds is None else seeds, out, shard_images, truncated, machine)
+    if processes() > 1:
+        raise ConfigError("Several processes draw shards alone; give --shard-images, or start one process.")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file; give a folder for the pictures.")
     if like is not None:
-        if (classes, seeds, truncated, replace(machine, device="auto")) != (None, None, Truncated(), Machine()):
+        if (classes, seeds, shard_images, truncated, replace(machine, device="auto")) != LIKE_ALONE:
             raise ConfigError(
                 "The picture of --like says by itself what to draw; give only --out and --device with it."
             )
@@ -66,6 +83,20 @@ def sample(
     those = f" ({replaced} of them replaced)" if replaced else ""
     count = len(mixes) * len(chosen)
     print(f"Wrote {count} picture{'s' * (count > 1)}{those} to {out}; {out / SHEET} shows them on one page")
+
+
+def _into_shards(
+    model: str, classes: str | None, seeds: str, out: Path, each: int, how: Truncated, machine: Machine
+) -> None:
+    """Draws into shards, with all processes that were started together."""
+    ranges = parse_ranges(seeds)
+    with StopRequest() as stop, meeting(pick_device(machine.device)) as device, Bar() as bar:
+        pipe = first_on_each_machine(lambda: load(model, replace(machine, device=str(device))))
+        order = Order(parse_classes(classes, pipe.class_names), ranges, each)
+        before = draw_many(pipe, order, out, how.truncation, how.threshold, stop, bar.drawing)
+        those = f" ({before:,} of them were there)" if before else ""
+        count = len(order.shards)
+        bar.say(f"Wrote {order.num_images:,} pictures{those} to {out} in {count:,} shard{'s' * (count > 1)}.")
 
 
 def _check_places(pipe: Pipeline, mixes: Sequence[ClassMix], seeds: Sequence[int], out: Path) -> int:

@@ -136,11 +136,16 @@ def first_on_each_machine(action: Callable[[], Result]) -> Result:
 
 def same_everywhere(value: str) -> bool:
     """Whether all processes give the same text."""
+    return len(set(of_all(value))) == 1
+
+
+def of_all(value: Result) -> list[Result]:
+    """The values of all processes, in order of rank."""
     if world_size() == 1:
-        return True
+        return [value]
     values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
-    return len(set(values)) == 1
+    return values
 
 
 @torch.no_grad()

@@ -146,7 +146,7 @@ class Pipeline:
         """
         mixes, seeds = [mix for mix, _ in pairs], [seed for _, seed in pairs]
         x = self.sampler.draw(seeds, mixes, truncation, threshold)
-        shared = self._recipe(truncation, threshold)
+        shared = self.recipe(truncation, threshold)
         recipes = [replace(shared, seed=seed, mix=mix.label) for mix, seed in pairs]
         images = _images(x)
         for image, recipe in zip(images, recipes, strict=True):
@@ -229,7 +229,7 @@ class Pipeline:
             row_labels=[f"{points[a]} to {points[b]}" for a, b in legs],
             column_labels=[],
             corner="",
-            drawn_with=self._recipe(truncation, threshold),
+            drawn_with=self.recipe(truncation, threshold),
             loop=loop,
         )
 
@@ -267,11 +267,11 @@ class Pipeline:
             row_labels=[(f"{in_margin(mix)}, " if len(mixes) > 1 else "") + f"{by} {value:g}" for mix, value in rows],
             column_labels=[str(seed) for seed in seeds],
             corner="seed",
-            drawn_with=self._recipe(None, None),
+            drawn_with=self.recipe(None, None),
         )
 
-    def _recipe(self, truncation: float | None, threshold: float | None) -> Recipe:
-        """What all pictures of one call share."""
+    def recipe(self, truncation: float | None, threshold: float | None) -> Recipe:
+        """What all pictures of one call share; its seed and class mean nothing."""
         return Recipe(
             seed=0,
             truncation=truncation,

@@ -1,12 +1,12 @@
 """Seeds and classes → images, at one fixed batch shape, so that an image is a function of what is asked alone.
 
 A padded batch of always the same shape meets the same kernels in the same order, so an image's bytes do not depend
-on which images are asked for with it. Statistics of a batch are never used here. The generator runs as it stands;
-one made ready for inference belongs in `Sampler.__init__`. Names, files and recipes are `pipeline.py`'s.
+on which images are asked for with it. Statistics of a batch are never used here. Names, files and recipes are
+`pipeline.py`'s.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from biggan import latents
 from biggan.config import Model
 from biggan.errors import ConfigError
 from biggan.models.network import Generator
+from biggan.models.spectral import weights_held
 from biggan.models.statistics import Statistics
 from biggan.sampling.classes import ClassMix, embed
 from biggan.sampling.recipe import Precision
@@ -81,11 +82,12 @@ class Sampler:
         """
         weight = self.G.linear.weight
         z, c = z.to(weight), c.to(weight)
-        with self._ready(truncation, threshold), torch.inference_mode():
+        with self.ready(truncation, threshold) as forward:
             batches = zip(torch.split(z, self.batch_size), torch.split(c, self.batch_size), strict=True)
-            images = torch.cat([self._batch(*batch) for batch in batches])
-        return images.clone()  # outside inference mode, so that the result is an ordinary tensor
+            images = [forward(*batch) for batch in batches]
+        return torch.cat(images)  # outside inference mode, so that the result is an ordinary tensor
 
+    @torch.inference_mode()
     def _batch(self, z: Tensor, c: Tensor) -> Tensor:
         """One forward at the fixed shape: rows of zeros fill the batch up and are dropped."""
         missing = self.batch_size - len(z)
@@ -94,16 +96,26 @@ class Sampler:
         return x[: len(z)].float().cpu().contiguous()
 
     @contextlib.contextmanager
-    def _ready(self, truncation: float | None, threshold: float | None) -> Iterator[None]:
-        """G in eval mode with the right statistics, precision and repeatable kernels; after it, as before."""
+    def ready(
+        self, truncation: float | None = None, threshold: float | None = None
+    ) -> Iterator[Callable[[Tensor, Tensor], Tensor]]:
+        """G in eval mode with the right statistics, precision and repeatable kernels; after it, as before.
+
+        Returns:
+            A function of z (n, dim_z) and c (n, condition) on G's device, n at most the batch size, to images
+            (n, C, H, W), float32 on the CPU. Several threads may call it at once.
+
+        Raises:
+            ConfigError: As `draw`.
+        """
         G, row = self.G, self.statistics.row(truncation, threshold)
         before = {name: G.get_buffer(name).clone() for name in row}
         training, compute_dtype = G.training, G.compute_dtype
         G.eval().use_statistics(row)
         G.compute_dtype = torch.bfloat16 if self.precision == "bfloat16" else None
         try:
-            with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-                yield
+            with weights_held(G), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+                yield self._batch
         finally:
             G.use_statistics(before)
             G.compute_dtype = compute_dtype
