@@ -129,6 +129,7 @@ def test_held_weights_are_the_same_and_computed_once(kind, norm):
         weight = layer.normalised_weight()
         assert torch.equal(layer(x), expected)
         assert layer.normalised_weight() is weight
+        assert "held" not in layer.state_dict()
     with torch.no_grad():
         layer.weight.mul_(1 + torch.rand_like(layer.weight))
     assert not torch.equal(layer(x), expected)

@@ -181,7 +181,7 @@ def weights_held(network: nn.Module) -> Iterator[None]:
 
     No weight may move meanwhile, and no gradient reaches one.
     """
-    layers = [module for module in network.modules() if isinstance(module, _Spectral)]
+    layers = [module for module in network.modules() if isinstance(module, _Spectral) and module.norm]
     try:
         with torch.no_grad():
             for layer in layers:
