@@ -1,0 +1,111 @@
+"""Whether the planner is right here: predicted against measured peak memory and time of ten configurations.
+
+`OMP_NUM_THREADS=1 python benchmarks/planner.py [--quick]`. Rates are taken first, from small runs of their own
+(`training/calibration.py`), none of which is among the ten. Each configuration then runs in a fresh process: memory is
+the resident high-water mark of its iterations less what was resident after a warm-up of a tiny run, time the least of
+several iterations. Prints a JSON line for machines and writes a report.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import torch
+
+from biggan import presets
+from biggan.config import Config
+from biggan.training.calibration import Noise, measure_rates
+from biggan.training.loop import Training, iterate
+from biggan.training.memory import estimate
+from biggan.training.planning import tally
+
+REPORTS = Path(__file__).parent / "reports"
+ROUNDS = 5
+CASES: dict[str, tuple[str, int, int, dict[str, object]]] = {  # preset, batch, microbatch, changes of the model
+    "cpu-small": ("cpu-small", 32, 32, {}),
+    "cpu-small in four": ("cpu-small", 64, 16, {}),
+    "cpu-small plain": ("cpu-small", 32, 32, {"fused_resampling": False}),
+    "cpu-medium": ("cpu-medium", 32, 32, {}),
+    "cpu-medium in two": ("cpu-medium", 32, 16, {}),
+    "cpu-large": ("cpu-large", 16, 16, {}),
+    "cpu-deep": ("cpu-deep", 32, 32, {}),
+    "cifar10 ch 32": ("cifar10", 16, 16, {"g_channels": 32, "d_channels": 32}),
+    "biggan128 ch 16": ("biggan128", 4, 4, {"g_channels": 16, "d_channels": 16}),
+    "biggan-deep128 ch 32": ("biggan-deep128", 4, 4, {"g_channels": 32, "d_channels": 32}),
+}
+
+
+def settings(name: str) -> Config:
+    """A case's settings, in float32."""
+    preset, batch, microbatch, changes = CASES[name]
+    base = presets.preset(preset)
+    train = replace(base.train, batch_size=batch, microbatch=microbatch, precision="float32")
+    return replace(base, model=replace(base.model, **changes), train=train)
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def measure(name: str) -> tuple[int, float]:
+    """Bytes and seconds of a case, in this process, which must be fresh."""
+    tiny = presets.preset("tiny")
+    iterate(Training(tiny, torch.device("cpu")), Noise(tiny))  # loads the libraries
+    before = resident()
+    config = settings(name)
+    run, data = Training(config, torch.device("cpu")), Noise(config)
+    Path("/proc/self/clear_refs").write_text("5")
+    iterate(run, data)
+    seconds = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        iterate(run, data)
+        seconds.append(time.perf_counter() - began)
+    status = Path("/proc/self/status").read_text().splitlines()
+    high = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+    return high - before, min(seconds)
+
+
+def main() -> None:
+    if len(sys.argv) == 3 and sys.argv[1] == "--case":
+        print(json.dumps(measure(sys.argv[2])))
+        return
+    load = os.getloadavg()[0]
+    rates = measure_rates()
+    rows, worst = [], {"memory": 0.0, "seconds": 0.0}
+    for name in list(CASES)[: 2 if "--quick" in sys.argv else None]:
+        out = subprocess.run([sys.executable, __file__, "--case", name], check=True, capture_output=True, text=True)
+        memory, seconds = json.loads(out.stdout)
+        config = settings(name)
+        micro = config.train.microbatch or 1
+        need = estimate(config)
+        told = (
+            need.memory - need.program,
+            rates.seconds(tally(config, micro, config.train.batch_size // micro, gpu=False)),
+        )
+        off = {"memory": told[0] / memory - 1, "seconds": told[1] / seconds - 1}
+        worst = {key: max(worst[key], abs(value)) for key, value in off.items()}
+        sizes = f"{told[0] / 2**20:,.0f} | {memory / 2**20:,.0f} | {off['memory']:+.1%}"
+        rows.append(f"| {name} | {sizes} | {told[1]:.3f} | {seconds:.3f} | {off['seconds']:+.1%} |")
+        print(rows[-1], flush=True)
+    print(json.dumps({"benchmark": "planner", "worst": worst, "threads": torch.get_num_threads()}))
+    loads = f"load {load:.2f} before and {os.getloadavg()[0]:.2f} after"
+    about = (
+        f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, {loads}, {date.today()}."
+    )
+    head = (
+        "| configuration | MiB told | measured | off | seconds told | measured | off |\n|---|---|---|---|---|---|---|"
+    )
+    text = "\n".join(["# The planner against this machine", "", about, "", head, *rows, ""])
+    REPORTS.mkdir(exist_ok=True)
+    (REPORTS / f"planner_{platform.machine()}-{torch.get_num_threads()}-threads_{date.today()}.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
