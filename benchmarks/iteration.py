@@ -17,24 +17,12 @@ from pathlib import Path
 import torch
 
 from biggan import presets
-from biggan.config import Config
+from biggan.training.calibration import Noise
 from biggan.training.loop import Training, iterate
 
 REPORTS = Path(__file__).parent / "reports"
 ROUNDS = 7
 FORMS = {"plain float32": (False, None), "fused float32": (True, None), "fused bfloat16": (True, torch.bfloat16)}
-
-
-class Noise:
-    """Real images that cost nothing to read."""
-
-    def __init__(self, config: Config) -> None:
-        size = (config.train.batch_size, config.model.image_channels, *(config.model.resolution,) * 2)
-        self.x = torch.rand(size).contiguous(memory_format=torch.channels_last) * 2 - 1
-        self.y = torch.arange(config.train.batch_size) % max(config.model.num_classes, 1)
-
-    def batch(self, start: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.x[:count], self.y[:count]
 
 
 def measure(name: str) -> dict[str, float]:
