@@ -133,7 +133,7 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
         "0.png",
     ),
     "two channels": (train("--channels", "2"), "--channels is 2"),
-    "too large": (train("--g-widths", "60000", "60000", "60000", "60000"), "--microbatch"),
+    "too large": (train("--g-widths", "60000", "60000", "60000", "60000"), "one image at a time"),
     # drawing
     "unknown class": (sample("--classes", "Sneeker"), "Sneaker"),
     "class number": (sample("--classes", "7"), "7"),

@@ -262,7 +262,7 @@ def test_a_time_limit_stops_with_a_state(tmp_path: Path, images: Path, finished:
 def test_a_run_that_cannot_fit_is_refused(tmp_path: Path, images: Path) -> None:
     base = config()
     huge = replace(base, model=replace(base.model, g_widths=(65536,) * 4))
-    with pytest.raises(OutOfMemory, match="--microbatch"):
+    with pytest.raises(OutOfMemory, match="one image at a time"):
         workflow.train(images, tmp_path / "run", huge)
     assert not (tmp_path / "run").exists()
 

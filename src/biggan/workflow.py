@@ -9,8 +9,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 from biggan import atomic
 from biggan.config import Config, Optim, Train, from_json
 from biggan.data.loader import Loader
@@ -29,7 +27,7 @@ from biggan.sitting import Sitting, Watch, begin, check_place
 from biggan.training.hardware import Precision, compute_dtype, pick_device, pick_precision
 from biggan.training.interrupt import StopRequest
 from biggan.training.loop import Training, every, fit
-from biggan.training.memory import Need, check_memory, estimate
+from biggan.training.memory import Need, estimate, fitted
 from biggan.training.runlock import RunLock
 from biggan.training.state import save_state
 
@@ -143,13 +141,16 @@ def train(
     with StopRequest() as stop, meeting(pick_device(device)) as place, ExitStack() as held:
         lead(lambda: _check_out(out, source))
         packed = _prepared(str(source), config, watch, stop)
-        config = lead(lambda: _fitted(config, packed, place))
+        asked = resolve(config, packed, pick_precision(config.train.precision, place))
+        config = lead(lambda: fitted(asked, place))
         lead(lambda: held.enter_context(RunLock(out)) and None)
         lead(lambda: begin(out, config, str(source), packed))
         run = Training(config, place, compute_dtype(config.train.precision))
         sitting = Sitting(run, out, packed, str(source), stop, watch, max_minutes and max_minutes * 60)
         for note in packed.notes:
             sitting.say(note)
+        if config != asked:
+            sitting.say(f"The batch does not fit at once: it goes in microbatches of {config.train.microbatch}.")
         sitting.restore()
         with watched(hang_minutes * 60):
             go(sitting, Loader(packed, config.train.seed, config.data.mirror, place))
@@ -187,13 +188,6 @@ def _prepared(source: str, config: Config, watch: Watch, stop: StopRequest) -> P
     if not same_everywhere(packed.sha256):
         raise DataError(f"--data {source} is not the same on all machines; copy it from one to the others.")
     return packed
-
-
-def _fitted(config: Config, packed: Packed, place: torch.device) -> Config:
-    """The settings in full, checked against this machine's memory."""
-    config = resolve(config, packed, pick_precision(config.train.precision, place))
-    check_memory(config, place, processes())
-    return config
 
 
 def add_truncations(

@@ -13,6 +13,11 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
+def local_processes() -> int:
+    """Number of them on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
 def is_silent() -> bool:
     """Whether this process leaves speaking to the first of them."""
     return processes() > 1 and int(os.environ.get("RANK", 0)) != 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from biggan.config import Config
+from biggan.distributed.launch import local_processes, processes
 from biggan.errors import ConfigError, OutOfMemory
 from biggan.models.build import count_parameters, skeleton
 from biggan.training.costs import walk
@@ -96,16 +97,23 @@ def fitting_microbatch(config: Config, memory: float, ranks: int = 1, *, gpu: bo
     raise OutOfMemory(_too_much(need, memory, "one image at a time", "the channels or --resolution"))
 
 
-def check_memory(config: Config, device: torch.device, ranks: int = 1) -> None:
-    """Refuses a run that cannot fit.
+def fitted(config: Config, device: torch.device) -> Config:
+    """The settings, with the largest microbatch that fits this machine where none was given and the batch does not.
 
     Raises:
-        OutOfMemory: It needs more than the device has.
+        OutOfMemory: They need more than the device has for each process.
     """
-    need, have = estimate(config, ranks, gpu=device.type == "cuda").memory, installed_memory(device)
-    if need > have:
-        micro = config.train.microbatch or config.train.batch_size // ranks
-        raise OutOfMemory(_too_much(need, have, f"--microbatch {micro}", "--microbatch, the channels or --resolution"))
+    gpu, ranks = device.type == "cuda", processes()
+    have = installed_memory(device) / (1 if gpu else local_processes())
+    share = _share(config, ranks)
+    if config.train.microbatch is not None:
+        need = estimate(config, ranks, gpu=gpu).memory
+        if need > have:
+            way, lower = f"--microbatch {config.train.microbatch}", "--microbatch, the channels or --resolution"
+            raise OutOfMemory(_too_much(need, have, way, lower))
+        return config
+    size = fitting_microbatch(config, have, ranks, gpu=gpu)
+    return config if size == share else replace(config, train=replace(config.train, microbatch=size))
 
 
 def _too_much(need: float, have: float, way: str, lower: str) -> str:
