@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHORT = {  # a test's size
     "train": "--batch-size 4 --total-images 16 --g-widths 8 8 8 8 --d-widths 8 8 8 8 --dim-z 16",
+    "evaluate": "--metrics d20",
     "imagine": "--steps 1 --search 10 --cutouts 2 --seeds 0",
 }
 COMMAND_LINES = re.findall(r"^\$ biggan (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
@@ -24,7 +25,7 @@ COMMAND_LINES = re.findall(r"^\$ biggan (.+)$", (ROOT / "README.md").read_text()
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the README is read in: it has `photos`, and a small model in the cache of published ones."""
+    """The folder that the README is read in: it has `photos`, `held-out`, and a small model in the cache of published ones."""
     place = tmp_path_factory.mktemp("desk")
     shutil.copytree(GOLDEN / "pretrained" / "layout128_ch4", place / "cache" / "biggan-deep-256")
     random = np.random.default_rng(0)
@@ -33,6 +34,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(60):
             pixels = random.integers(0, 256, (40, 36, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(place / "photos" / name / f"{i}.jpg")
+    shutil.copytree(place / "photos", place / "held-out")
     return place
 
 
