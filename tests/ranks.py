@@ -4,6 +4,8 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -42,13 +44,25 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def run_ranks(world: int, module: str, function: str, folder: Path) -> list[str]:
-    """What each of `world` processes wrote on standard error in `module.function(folder)`; all must end well."""
+@contextmanager
+def started(folder: Path, module: str, function: str, world: int = 2) -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that work on `module.function(folder)`, by rank; they are killed at the end."""
     port, command = free_port(), [sys.executable, "-W", "ignore", "-c", PROGRAM, module, function, str(folder)]
     running = [
         subprocess.Popen(command, env=environment(rank, world, port), stderr=subprocess.PIPE, text=True)
         for rank in range(world)
     ]
-    said = [process.communicate(timeout=300)[1] for process in running]
+    try:
+        yield running
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
+
+
+def run_ranks(world: int, module: str, function: str, folder: Path) -> list[str]:
+    """What each of `world` processes wrote on standard error in `module.function(folder)`; all must end well."""
+    with started(folder, module, function, world) as running:
+        said = [process.communicate(timeout=300)[1] for process in running]
     assert [process.returncode for process in running] == [0] * world, said
     return said

@@ -1,5 +1,7 @@
 """What several processes do together in the tests of `distributed/`; each writes what it finds to a file of its own."""
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from biggan import latents
 from biggan.config import Config, Model, Optim, Train
 from biggan.distributed.collective import gather, lead, mean_figures
 from biggan.distributed.processes import rank, world_size
+from biggan.distributed.watchdog import watched
 from biggan.errors import DiskFailed
 from biggan.latents import Stream
 from biggan.models.statistics import standing_row
@@ -131,3 +134,13 @@ def fail_together(folder: Path) -> None:
         (folder / f"{rank()}").write_text(f"{error}")
     except SystemExit as stop:
         (folder / f"{rank()}").write_text(f"exit {stop.code}")
+
+
+def hang_together(folder: Path) -> None:
+    """Process 1 stops, and process 0 waits for it in an iteration."""
+    run = begun(CASES["one batch"])
+    iterate(run, Noise())
+    if rank() == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    with watched(1):
+        iterate(run, Noise())

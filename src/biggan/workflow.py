@@ -138,7 +138,8 @@ def train(
         if minutes is not None and not minutes > 0:
             raise ConfigError(f"{flag} is {minutes:g}; allowed is above 0 minutes.")
     check_shares(config)
-    with StopRequest() as stop, meeting(pick_device(device)) as place, ExitStack() as held:
+    hang_seconds = hang_minutes * 60 if processes() > 1 else None
+    with StopRequest() as stop, watched(hang_seconds), meeting(pick_device(device)) as place, ExitStack() as held:
         lead(lambda: _check_out(out, source))
         packed = _prepared(str(source), config, watch, stop)
         asked = resolve(config, packed, pick_precision(config.train.precision, place))
@@ -152,8 +153,7 @@ def train(
         if config != asked:
             sitting.say(f"The batch does not fit at once: it goes in microbatches of {config.train.microbatch}.")
         sitting.restore()
-        with watched(hang_minutes * 60):
-            go(sitting, Loader(packed, config.train.seed, config.data.mirror, place))
+        go(sitting, Loader(packed, config.train.seed, config.data.mirror, place))
     return out
 
 

@@ -119,6 +119,11 @@ def first_on_each_machine(action: Callable[[], Result]) -> Result:
     """
     if world_size() == 1:
         return action()
+    with patient():
+        return _in_turns(action)
+
+
+def _in_turns(action: Callable[[], Result]) -> Result:
     for turn in (True, False):
         error: BigGANError | None = None
         if (local_rank() == 0) == turn:

@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from biggan.distributed import launch
+from biggan.distributed.watchdog import patient
 
 PATIENCE = timedelta(days=7)
 _alone = ContextVar("alone", default=False)
@@ -58,7 +59,8 @@ def meeting(device: torch.device) -> Iterator[torch.device]:
         device = torch.device("cuda", device.index or launch.local_rank())
         torch.cuda.set_device(device)
         backend = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend, timeout=PATIENCE)
+    with patient():  # the others may take longer to start
+        dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield device
     finally:

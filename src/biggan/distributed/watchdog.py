@@ -1,8 +1,8 @@
 """Ends a job that hangs, with the stacks of all threads on standard error rather than in silence.
 
 A timer in C (`faulthandler`), which no Python code can hold up, is set anew by each iteration of training. When it
-runs out it writes where every thread is and ends the process, whereupon torchrun ends or restarts the others. In a
-process alone there is nobody to wait for, and no timer.
+runs out it writes where every thread is and ends the process, whereupon torchrun ends or restarts the others. It runs
+from before the processes meet until they have parted. A process alone has nobody to wait for, and no timer.
 """
 
 import faulthandler
@@ -36,7 +36,7 @@ def alive(times: float = 1.0) -> None:
 
 @contextmanager
 def patient() -> Iterator[None]:
-    """While one process works for all, it and those that wait for it have ten times as long."""
+    """While one process works for all, or all meet, it and those that wait for it have ten times as long."""
     alive(FOR_ONE)
     yield
     alive()
