@@ -59,6 +59,24 @@ def test_a_run_is_described_before_and_after_its_first_model(tmp_path: Path, cap
     assert facts["class_names"] == NAMES
 
 
+def test_a_run_is_done_when_its_model_has_seen_all_images_and_has_all_tables(tmp_path: Path, capsys: Said) -> None:
+    run = tmp_path / "run"
+    (run / "states").mkdir(parents=True)
+
+    def asked(total_images: int) -> int:
+        (run / "run.json").write_text(json.dumps({"config": {"train": {"total_images": total_images}}}))
+        return main(["info", str(run), "--done"])
+
+    assert asked(0) == 75
+    make_folder(run)
+    assert asked(0) == 0
+    assert "done         yes" in capsys.readouterr().out
+    assert asked(1) == 75
+    assert "is not done; the same command goes on" in capsys.readouterr().err
+    assert main(["info", str(tmp_path / "none"), "--done"]) == 2
+    assert main(["info", str(make_folder(tmp_path / "model")), "--done"]) == 0
+
+
 def test_what_is_no_model_is_one_sentence(tmp_path: Path, capsys: Said) -> None:
     broken = make_folder(tmp_path / "broken")
     content = bytearray((broken / "model.safetensors").read_bytes())

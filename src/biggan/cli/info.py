@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from biggan import workflow
+from biggan import atomic, workflow
 from biggan.cli.drawing import ModelPlace
 from biggan.cli.parse import run_command
 from biggan.config import to_json
+from biggan.errors import Interrupted, ModelError
 from biggan.models.build import count_parameters
 from biggan.models.bundle import Bundle
 from biggan.sitting import RUN
@@ -23,15 +24,18 @@ def run(argv: list[str]) -> None:
     run_command(info, argv, "biggan info")
 
 
-def info(model: ModelPlace, as_json: Annotated[bool, tyro.conf.arg(name="json")] = False) -> None:
+def info(model: ModelPlace, as_json: Annotated[bool, tyro.conf.arg(name="json")] = False, done: bool = False) -> None:
     """Says what a model or run folder is: networks, classes, how it was trained, its states and files.
 
     Args:
         model: A run folder, a model folder, a published checkpoint, or fashion-mnist, which ships with the package.
         as_json: Say it as JSON.
+        done: Say it by the exit code too: 75 for a run that the same command goes on with.
     """
     facts = describe(model)
     print(_as_json(facts) if as_json else _as_text(facts))
+    if done and not facts.get("done", True):
+        raise Interrupted(f"The run {model} is not done; the same command goes on from there.")
 
 
 def describe(path_or_name: str | Path) -> dict[str, Any]:
@@ -49,6 +53,7 @@ def describe(path_or_name: str | Path) -> dict[str, Any]:
     facts = {"folder": str(path), "kind": "run" if is_run else "model", **facts}
     if is_run:
         facts |= {"states": [int(state.name) for state in list_states(path)], "figures": _last_figures(path)}
+        facts["done"] = _is_done(path, facts)
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     return {**facts, "files": {file.name: file.stat().st_size for file in files}}
 
@@ -63,6 +68,15 @@ def _model_facts(bundle: Bundle) -> dict[str, Any]:
         "training": bundle.training,
         "sha256": bundle.sha256,
     }
+
+
+def _is_done(run: Path, facts: dict[str, Any]) -> bool:
+    """Whether a run has shown all its images, and its model has all its tables, which it gets last."""
+    try:
+        total = atomic.read_json(run / RUN)["config"]["train"]["total_images"]
+    except (ModelError, KeyError, TypeError):
+        return False
+    return "truncation" in facts.get("statistics", ()) and facts["training"].get("images", 0) >= total
 
 
 def _last_figures(run: Path) -> dict[str, Any]:
@@ -95,6 +109,7 @@ def _as_text(facts: dict[str, Any]) -> str:
         states = ", ".join(f"{images:,}" for images in facts["states"])
         rows.append(("states", f"after {states} images" if states else "none yet"))
         rows.append(("figures", _pairs(facts["figures"]) or "none yet"))
+        rows.append(("done", "yes" if facts["done"] else "no"))
     rows.append(("files", ", ".join(f"{name} ({_size(size)})" for name, size in facts["files"].items())))
     return "\n".join(f"{name:<12} {text}" for name, text in rows)
 
