@@ -160,8 +160,8 @@ def main() -> None:
         f"{asked.images:,} images in resumable shards",
         f"`biggan sample {MODEL} --seeds 0-{asked.images // CLASSES - 1} --shard-images {asked.shard_images}` ran "
         f"under torchrun with {asked.ranks} processes of one thread. All were killed with SIGKILL once three tenths "
-        "were in shards, and the command was repeated. Memory is the resident size of the largest process, after each turn "
-        "of the second sitting.",
+        "were in shards, and the command was repeated. Memory is the resident size of the largest process, after "
+        "each turn of the second sitting.",
         {
             "images": f"{told['num_images']:,}",
             "shards": len(shards),
