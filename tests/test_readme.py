@@ -25,7 +25,7 @@ COMMAND_LINES = re.findall(r"^\$ biggan (.+)$", (ROOT / "README.md").read_text()
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the README is read in: it has `photos`, `held-out`, and a small model in the cache of published ones."""
+    """The folder that the README is read in: `photos`, `held-out`, and a small model in the cache of published ones."""
     place = tmp_path_factory.mktemp("desk")
     shutil.copytree(GOLDEN / "pretrained" / "layout128_ch4", place / "cache" / "biggan-deep-256")
     random = np.random.default_rng(0)
