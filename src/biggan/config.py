@@ -290,10 +290,16 @@ class Train:
     """Images between lines of figures."""
     keep: int = 2
     """Number of saved states to keep."""
+    guard: bool = True
+    """Notice collapse, go back to a good state and go on with lower learning rates."""
+    incidents: int = 3
+    """Times that the guard may go back; the collapse after that ends the run."""
 
     def __post_init__(self) -> None:
         names = ("total_images", "batch_size", "save_images", "sheet_images", "report_images", "keep")
-        _check_numbers(self, {**dict.fromkeys(names, 1), "seed": 0}, {"seed": 2**63 - 1, "batch_size": 2**20})
+        _check_numbers(
+            self, {**dict.fromkeys(names, 1), "seed": 0, "incidents": 0}, {"seed": 2**63 - 1, "batch_size": 2**20}
+        )
         _check_choices(self)
         micro = self.microbatch
         ok = micro is None or (micro > 0 and self.batch_size % micro == 0)
@@ -301,7 +307,7 @@ class Train:
 
 
 LENGTH_AND_FILES = {"total_images", "save_images", "sheet_images", "report_images", "keep"}
-FREE_ON_RESUME = frozenset(LENGTH_AND_FILES | {"microbatch", "recompute", "gradient_precision"})
+FREE_ON_RESUME = frozenset(LENGTH_AND_FILES | {"microbatch", "recompute", "gradient_precision", "guard", "incidents"})
 """Fields that may differ when a run is resumed, as the number of processes may."""
 
 

@@ -8,6 +8,7 @@ BigGANError
 │   ├── ModelError                a model folder or training state that is damaged or of another kind
 │   └── OutOfMemory               the machine is too small for the settings
 ├── Diverged             exit 1   NaN or Inf in training; the last saved state is untouched
+├── Collapsed            exit 1   training collapsed more often than it may; the best model is kept
 ├── RunInUse             exit 73  another process works in the run folder
 ├── DiskFailed           exit 74  a write failed or the disk is full
 └── Interrupted          exit 75  stopped by SIGTERM or a time limit with a state written (130 by Ctrl-C)
@@ -47,6 +48,10 @@ class OutOfMemory(UserError):
 
 class Diverged(BigGANError):
     """A loss, a weight or a statistic is NaN or Inf."""
+
+
+class Collapsed(BigGANError):
+    """Training collapsed once more than it may; the best model so far is kept."""
 
 
 class RunInUse(BigGANError):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
+from torch import Tensor
 
 from biggan import __version__, atomic
 from biggan.config import FREE_ON_RESUME, Config, from_json, to_json
@@ -32,11 +32,14 @@ from biggan.errors import ConfigError, Diverged, Interrupted, ModelError
 from biggan.models.bundle import Bundle, load_bundle, save_bundle
 from biggan.models.spectral import settle
 from biggan.models.statistics import standing_statistics
+from biggan.overseer import Overseer, Unhealthy
+from biggan.sampling.drawn import Drawn
 from biggan.sampling.pipeline import Pipeline
 from biggan.training import state
 from biggan.training.interrupt import StopRequest
 from biggan.training.loop import Figures, Training
 from biggan.training.monitor import Monitor
+from biggan.training.trackers import Track, Tracker
 
 RUN, SHEETS = "run.json", "sheets"
 SHEET_CLASSES, SHEET_COLUMNS = 16, 10  # classes on a sheet at most, pictures of each
@@ -121,6 +124,10 @@ class Sitting:
         stop: Signals.
         watch: Who follows.
         max_seconds: Length of this sitting, if limited.
+        track: Whether to hand figures on to TensorBoard.
+
+    Raises:
+        ConfigError: TensorBoard is not installed.
     """
 
     def __init__(
@@ -132,6 +139,7 @@ class Sitting:
         stop: StopRequest,
         watch: Watch,
         max_seconds: float | None,
+        track: Track = "none",
     ) -> None:
         self.run, self.out, self.packed, self.source, self.stop, self.watch = run, out, packed, source, stop, watch
         self.monitor = Monitor(out)
@@ -139,7 +147,11 @@ class Sitting:
         self.until = math.inf if max_seconds is None else self.began + max_seconds
         self.seconds_before = 0.0
         self.made: tuple[int, Bundle] | None = None  # images shown, and the model then
-        self.drawn: Image.Image | None = None  # its sheet
+        self.drawn: Drawn | None = None  # its pictures
+        self.overseer = Overseer(run, out, packed)
+        self.tracker = Tracker(out, self.say) if track == "tensorboard" and rank() == 0 else None
+        self.looked: int | None = None  # images at the last look
+        self.seen: dict[str, float] = {}  # what it saw, for who follows
 
     def say(self, text: str) -> None:
         """A sentence for the watcher and for `log.txt`."""
@@ -147,13 +159,16 @@ class Sitting:
             self.monitor.note(text)
             self.watch.say(text)
 
-    def restore(self) -> None:
+    def restore(self, most: int | None = None) -> None:
         """Puts the run where the newest undamaged state left it.
+
+        Args:
+            most: Images of the newest state to look at, if not all.
 
         Raises:
             ModelError: All its states are damaged, or they are another run's.
         """
-        saved = state.load_shared(self.out, self.say)
+        saved = state.load_shared(self.out, self.say, most)
         if saved:
             try:
                 for name in ("G", "D", "G_ema"):
@@ -161,10 +176,12 @@ class Sitting:
                 self.run.images, self.seconds_before = saved.images, float(saved.record["seconds"])
                 state.load_optimizer(self.run.optim_g, saved.tensors["optim_g"])
                 state.load_optimizer(self.run.optim_d, saved.tensors["optim_d"])
-            except (KeyError, TypeError, RuntimeError) as error:
+                self.overseer.recall(saved.record)
+            except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise ModelError(f"The states in {self.out} are another run's; give another --out.") from error
             self.say(f"Going on from {saved.images:,} images.")
         else:
+            self.overseer.recall({})
             for network in (self.run.G, self.run.D, self.run.G_ema):
                 broadcast(network.state_dict())  # orthogonal starts differ in their last digits between processors
         lead(lambda: self.monitor.rewind(self.run.images))
@@ -179,19 +196,32 @@ class Sitting:
         """Hook: writes the figures down and shows them.
 
         Raises:
-            Diverged: A figure is NaN or Inf.
+            Unhealthy: A figure is NaN or Inf, in a guarded run.
+            Diverged: The same in another.
         """
         values = {name: float(figure) for name, figure in mean_figures(figures).items()}
         lead(lambda: self._report(run, values))
-
-    def _report(self, run: Training, values: dict[str, float]) -> None:
-        self.monitor.figures(run.images, self.seconds, values)
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
-            raise Diverged(f"{bad[0]} is NaN or Inf after {run.images:,} images; {state.AFTER_NAN}.")
+            self._diverged(f"{bad[0]} is NaN or Inf after {run.images:,} images")
+
+    def _diverged(self, words: str) -> None:
+        if self.run.config.train.guard:
+            raise Unhealthy(lead(lambda: self.overseer.guard.incident("finite", words)))
+        raise Diverged(f"{words}; {state.AFTER_NAN}.")
+
+    def _report(self, run: Training, values: dict[str, float]) -> None:
+        if self.looked != run.images:  # a look writes all figures down itself
+            self.write_figures(values)
         speed = (run.images - self.first_images) / max(time.monotonic() - self.began, 1e-9)
         left = max(run.config.train.total_images - run.images, 0) / max(speed, 1e-9)
-        self.watch.progress(Progress(run.images, run.config.train.total_images, speed, left, values))
+        self.watch.progress(Progress(run.images, run.config.train.total_images, speed, left, self.seen | values))
+
+    def write_figures(self, values: dict[str, float]) -> None:
+        """Adds a line to `stats.jsonl`, and points to the tracker's curves."""
+        self.monitor.figures(self.run.images, self.seconds, values)
+        if self.tracker:
+            self.tracker.figures(self.run.images, values)
 
     def sheet(self, run: Training, figures: Figures) -> None:
         """Hook: draws the same seeds as always from the averaged generator."""
@@ -200,26 +230,56 @@ class Sitting:
 
     def _write_sheet(self, images: int, bundle: Bundle) -> None:
         png = io.BytesIO()
-        self.picture(bundle).save(png, "PNG")
+        self.picture(bundle).sheet().save(png, "PNG")
         atomic.write_bytes(self.out / SHEETS / f"{images:012}.png", png.getvalue())
 
     def save(self, run: Training, figures: Figures) -> None:
-        """Hook: saves a state and the model as it is.
+        """Hook: saves a state and the model as it is, and that as the best if it is.
+
+        The best goes first: after a kill in between, the run comes here again and finds it.
 
         Raises:
-            Diverged: A weight is NaN or Inf; nothing was written.
+            Unhealthy: A weight is NaN or Inf, in a guarded run; nothing was written.
+            Diverged: The same in another.
             DiskFailed: A write failed; earlier states are as they were.
         """
+        broken = lead(self._broken)
+        if broken:
+            self._diverged(broken)
+        bundle = self.bundle()
+        lead(lambda: self.overseer.keep_best(bundle, self.picture(bundle)))
+        self.save_here()
+
+    def save_here(self) -> None:
+        """Saves a state and the model where the run happens to be; raises as `save`."""
+        broken = lead(self._broken)
+        if broken:
+            self._diverged(broken)
         lead(self._save_state)
         bundle = self.bundle()  # slow, so after the state; `complete` makes up for a kill in between
-        lead(lambda: save_bundle(self.out, bundle, self.picture(bundle)))
+        lead(lambda: save_bundle(self.out, bundle, self.picture(bundle).sheet()))
 
-    def _save_state(self) -> None:
+    def _tensors(self) -> dict[str, dict[str, Tensor]]:
         run = self.run
         networks = {name: dict(getattr(run, name).state_dict()) for name in ("G", "D", "G_ema")}
-        optimizers = {name: state.optimizer_tensors(getattr(run, name)) for name in ("optim_g", "optim_d")}
-        state.save_state(self.out, run.images, networks | optimizers, {"seconds": self.seconds})
-        state.prune(self.out, run.config.train.keep)
+        return networks | {name: state.optimizer_tensors(getattr(run, name)) for name in ("optim_g", "optim_d")}
+
+    def _broken(self) -> str | None:
+        """What is said of a run with NaN or Inf in it, which is not saved."""
+        try:
+            state.require_finite(self._tensors())
+        except Diverged as error:
+            return str(error).partition(";")[0]
+        return None
+
+    def _save_state(self) -> None:
+        record = {"seconds": self.seconds, **self.overseer.record()}
+        state.save_state(self.out, self.run.images, self._tensors(), record)
+        self._prune()
+
+    def _prune(self) -> None:
+        train = self.run.config.train
+        state.prune(self.out, self.run.images, train.keep, self.overseer.healthy if train.guard else None)
 
     def complete(self) -> None:
         """Saves the model of a run that is done, unless it is there with all its tables."""
@@ -227,7 +287,7 @@ class Sitting:
             self.save(self.run, {})
 
     def _is_complete(self) -> bool:
-        state.prune(self.out, self.run.config.train.keep)
+        self._prune()
         try:
             bundle = load_bundle(self.out)
         except ModelError:
@@ -244,7 +304,7 @@ class Sitting:
             self.stop.ask()
         exit_code = highest(self.stop.exit_code)
         if exit_code and not run.done:
-            self.save(run, figures)
+            self.save_here()
             lead(lambda: self._stopped(run.images, exit_code))
 
     def _stopped(self, images: int, exit_code: int) -> None:
@@ -265,11 +325,11 @@ class Sitting:
             self.made, self.drawn = (self.run.images, bundle), None
         return self.made[1]
 
-    def picture(self, bundle: Bundle) -> Image.Image:
-        """A sheet of what `bundle` gave, drawn once."""
+    def picture(self, bundle: Bundle) -> Drawn:
+        """Pictures of what `bundle` gave, drawn once."""
         if self.drawn is None:
             classes = list(range(min(len(self.packed.class_names), SHEET_CLASSES))) or None
-            self.drawn = Pipeline(bundle)(classes, num_images=SHEET_COLUMNS).sheet()
+            self.drawn = Pipeline(bundle)(classes, num_images=SHEET_COLUMNS)
         return self.drawn
 
     def summary(self) -> dict[str, Any]:

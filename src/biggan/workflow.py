@@ -6,10 +6,11 @@ What Python users and the command line both use.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from biggan import atomic
+from biggan import atomic, rescue
 from biggan.config import Config, Optim, Train, from_json
 from biggan.data.loader import Loader
 from biggan.data.packed import Packed, prepare
@@ -22,14 +23,16 @@ from biggan.interop import hub, recognise
 from biggan.interop.imported import Imported
 from biggan.models.bundle import CONFIG, MODEL, Bundle, load_bundle, save_bundle
 from biggan.models.statistics import MOST_AT_ONCE, truncation_table
+from biggan.overseer import Unhealthy
 from biggan.sampling.pipeline import Pipeline
 from biggan.sitting import Sitting, Watch, begin, check_place
 from biggan.training.hardware import Precision, compute_dtype, pick_device, pick_precision
 from biggan.training.interrupt import StopRequest
-from biggan.training.loop import Training, every, fit
+from biggan.training.loop import Hook, Training, every, fit
 from biggan.training.memory import Need, estimate, fitted
 from biggan.training.runlock import RunLock
 from biggan.training.state import save_state
+from biggan.training.trackers import Track
 
 Part = TypeVar("Part", Optim, Train)
 
@@ -108,6 +111,7 @@ def train(
     device: str = "auto",
     max_minutes: float | None = None,
     hang_minutes: float = 30,
+    track: Track = "none",
     watch: Watch | None = None,
 ) -> Path:
     """Trains a model, or goes on with a run of the same settings, bit for bit where it stopped.
@@ -121,6 +125,7 @@ def train(
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         max_minutes: Minutes after which to stop with everything saved.
         hang_minutes: With several processes, minutes without an iteration after which one that hangs is ended.
+        track: `tensorboard` for curves in the run's `tensorboard/` besides.
         watch: Who follows the run.
 
     Returns:
@@ -130,7 +135,8 @@ def train(
         UserError: Data, settings or folder are not as they must be.
         RunInUse: Another process works in the folder.
         Interrupted: Stopped by a signal or `max_minutes`, with everything saved.
-        Diverged: NaN or Inf came up; the last saved state is untouched.
+        Collapsed: The run collapsed more often than the guard may go back; the best model is kept.
+        Diverged: NaN or Inf came up in a run without guard; the last saved state is untouched.
         DiskFailed: A write failed; earlier states are as they were.
     """
     out, watch = Path(out), watch or Watch()
@@ -147,7 +153,9 @@ def train(
         lead(lambda: held.enter_context(RunLock(out)) and None)
         lead(lambda: begin(out, config, str(source), packed))
         run = Training(config, place, compute_dtype(config.train.precision))
-        sitting = Sitting(run, out, packed, str(source), stop, watch, max_minutes and max_minutes * 60)
+        sitting = Sitting(run, out, packed, str(source), stop, watch, max_minutes and max_minutes * 60, track)
+        if sitting.tracker:
+            held.callback(sitting.tracker.close)
         for note in packed.notes:
             sitting.say(note)
         if config != asked:
@@ -299,11 +307,17 @@ def _stoppable(packing: Callable[[int, int], None], stop: StopRequest) -> Callab
 def go(sitting: Sitting, loader: Loader) -> None:
     """Trains to the end with the hooks of a sitting."""
     length = sitting.run.config.train
-    hooks = [
+    hooks: list[Hook] = [
+        partial(rescue.look, sitting),
         every(length.report_images, sitting.report),
         every(length.sheet_images, sitting.sheet),
         every(length.save_images, sitting.save),
         sitting.obey,
     ]
-    fit(sitting.run, loader, hooks)
+    rescue.check(sitting)
+    while not sitting.run.done:
+        try:
+            fit(sitting.run, loader, hooks)
+        except Unhealthy as unhealthy:
+            rescue.go_back(sitting, unhealthy.verdict)
     sitting.complete()

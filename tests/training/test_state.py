@@ -61,11 +61,22 @@ def test_a_run_without_states_has_none(tmp_path: Path) -> None:
 def test_the_newest_state_is_used_and_the_newest_are_kept(tmp_path: Path) -> None:
     for images in (1000, 99, 100, 5):
         save(tmp_path, images)
-    prune(tmp_path, 2)
+    prune(tmp_path, 1000, 2)
     assert [folder.name for folder in list_states(tmp_path)] == ["000000000100", "000000001000"]
     state = load_latest(tmp_path, never)
     assert state is not None
     assert state.images == 1000
+
+
+def test_a_state_to_go_back_to_is_kept_and_later_ones_are_not(tmp_path: Path) -> None:
+    for images in (1, 2, 3, 4, 5, 6):
+        save(tmp_path, images)
+    prune(tmp_path, images=5, keep=2, healthy=2)
+    assert [int(folder.name) for folder in list_states(tmp_path)] == [2, 4, 5]
+    state = load_latest(tmp_path, never, most=3)
+    assert state is not None
+    assert state.images == 2
+    assert load_latest(tmp_path, never, most=1) is None
 
 
 def test_saving_again_replaces(tmp_path: Path) -> None:
@@ -95,7 +106,7 @@ def test_a_damaged_state_is_said_and_the_previous_one_used(tmp_path: Path) -> No
     assert load_latest(tmp_path, never) is not None  # said once
     assert (tmp_path / "states" / "000000000002.damaged").is_dir()  # nothing is lost before the next good save
     save(tmp_path, 3)
-    prune(tmp_path, 2)
+    prune(tmp_path, 3, 2)
     assert sorted(os.listdir(tmp_path / "states")) == ["000000000001", "000000000003"]
 
 

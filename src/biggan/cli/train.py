@@ -13,6 +13,7 @@ from biggan.config import Config, to_json
 from biggan.errors import ConfigError
 from biggan.sitting import Progress, Watch
 from biggan.training.memory import Need
+from biggan.training.trackers import Track
 
 DEFAULT_PRESET = "cpu-small"
 
@@ -32,6 +33,7 @@ def run(argv: list[str]) -> None:
         device: str = "auto",
         max_time: float | None = None,
         hang_minutes: float = 30,
+        track: Track = "none",
         dry_run: bool = False,
     ) -> None:
         """Trains a generator on your images; the same command again resumes.
@@ -43,6 +45,7 @@ def run(argv: list[str]) -> None:
             device: auto, cpu, cuda, cuda:1 or mps.
             max_time: Minutes after which this sitting stops with everything saved.
             hang_minutes: Under torchrun, minutes without an iteration after which a process that hangs is ended.
+            track: Curves for TensorBoard besides, in tensorboard/ of the run.
             dry_run: Print the settings, sizes and memory, and do nothing.
         """
         for flag, given, kept, instead in (
@@ -53,7 +56,7 @@ def run(argv: list[str]) -> None:
                 raise ConfigError(f"{flag} comes from the data and cannot be set to {given}; {instead}.")
         settings = Config(model=model, data=images, optim=optim, train=train)
         place = out or Path("runs") / (Path(data).name.split(".")[0] or "run")
-        _train(data, place, settings, device, (max_time, hang_minutes), dry_run)
+        _train(data, place, settings, device, (max_time, hang_minutes), track, dry_run)
 
     run_command(train, argv, "biggan train")
 
@@ -68,16 +71,23 @@ def preset_name(argv: list[str]) -> str:
 
 
 def line(moment: Progress) -> str:
-    """A report as text: images, speed, time left, losses, D's outputs on real and drawn images."""
+    """A report as text: images, speed, time left, losses, D's outputs on real and drawn images, the last look."""
     f = moment.figures
     pace = f"{moment.images_per_second:.0f}/s, {clock(moment.seconds_left)} left"
     losses = f"loss D {f['loss_d_real'] + f['loss_d_fake']:.2f} G {f['loss_g']:+.2f}"
     outputs = f"D(real) {f['d_real']:+.2f} D(fake) {f['d_fake']:+.2f}"
-    return f"{moment.images:>7,}/{moment.total_images:,} {pace}, {losses}, {outputs}"
+    seen = f", distance {f['distance']:.2f} diversity {f['diversity']:.0%}" if "distance" in f else ""
+    return f"{moment.images:>7,}/{moment.total_images:,} {pace}, {losses}, {outputs}{seen}"
 
 
 def _train(
-    data: str, out: Path, settings: Config, device: str, limits: tuple[float | None, float], dry_run: bool
+    data: str,
+    out: Path,
+    settings: Config,
+    device: str,
+    limits: tuple[float | None, float],
+    track: Track,
+    dry_run: bool,
 ) -> None:
     with Bar() as bar:
 
@@ -93,7 +103,9 @@ def _train(
             bar.say("\n".join(described(resolved, need)))
         else:
             most, hang = limits
-            workflow.train(data, out, settings, device=device, max_minutes=most, hang_minutes=hang, watch=watch)
+            workflow.train(
+                data, out, settings, device=device, max_minutes=most, hang_minutes=hang, track=track, watch=watch
+            )
             bar.say(f"Done. Draw from it: biggan sample {out} --seeds 0-15 --out pictures")
 
 

@@ -26,9 +26,9 @@ def d_figures(loss_real: Tensor, loss_fake: Tensor, real: Tensor, fake: Tensor) 
         real: D's logits on real images, (N, 1).
         fake: D's logits on drawn images, (M, 1).
     """
-    real, fake = real.detach().float(), fake.detach().float()
+    real, fake = real.detach(), fake.detach()
     spread = real.std(correction=0), fake.std(correction=0)
-    flat = (real > 1).float().mean(), (fake < -1).float().mean()
+    flat = (real > 1).to(real.dtype).mean(), (fake < -1).to(fake.dtype).mean()
     return torch.stack([loss_real.detach(), loss_fake.detach(), real.mean(), fake.mean(), *spread, *flat])
 
 
@@ -64,6 +64,8 @@ def spectrum_tail(network: nn.Module, most: int = 5) -> dict[str, float]:
 
 
 def _effective_rank(matrix: Tensor) -> float:
+    if not bool(torch.isfinite(matrix).all()):
+        return float("nan")
     values = torch.linalg.svdvals(matrix.float())
     shares = values / values.sum()
     return float(torch.special.entr(shares).sum().exp()) / min(matrix.shape)

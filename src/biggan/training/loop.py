@@ -17,6 +17,7 @@ from biggan.distributed.processes import share, world_size
 from biggan.distributed.watchdog import alive
 from biggan.latents import Stream
 from biggan.models.build import build
+from biggan.training.course import Course
 from biggan.training.ema import averaged_copy, ema_decay, update_average
 from biggan.training.steps import DBatch, GBatch, discriminator_step, generator_step
 
@@ -31,7 +32,7 @@ class Batches(Protocol):
 
 
 class Training:
-    """The networks, their average, their optimizers and the number of images shown: all that a run changes.
+    """The networks, their average, their optimizers, the number of images shown, the course: all that a run changes.
 
     Args:
         config: The settings.
@@ -40,14 +41,23 @@ class Training:
     """
 
     def __init__(self, config: Config, device: torch.device, dtype: torch.dtype | None = None) -> None:
-        self.config, self.device, self.images = config, device, 0
+        self.config, self.device = config, device
+        self._begin(dtype)
+
+    def _begin(self, dtype: torch.dtype | None) -> None:
+        config = self.config
+        self.images, self.course = 0, Course()
         self.G, self.D = build(config.model, config.train.seed)
-        self.G.to(device), self.D.to(device)
+        self.G.to(self.device), self.D.to(self.device)
         self.G.compute_dtype = self.D.compute_dtype = dtype
         self.G.recompute = self.D.recompute = config.train.recompute
         self.G_ema = averaged_copy(self.G)
         self.optim_g = adam(self.G, config.optim.lr_g, config.optim)
         self.optim_d = adam(self.D, config.optim.lr_d, config.optim)
+
+    def reset(self) -> None:
+        """Puts everything where it was when the run was made."""
+        self._begin(self.G.compute_dtype)
 
     @property
     def images_per_iteration(self) -> int:
@@ -84,7 +94,8 @@ def iterate(run: Training, data: Batches) -> Figures:
     train, optim = run.config.train, run.config.optim
     run.G.train(), run.D.train()
     factor = lr_factor(run.images, train.total_images, optim)
-    for optimizer, lr in ((run.optim_g, optim.lr_g), (run.optim_d, optim.lr_d)):
+    course = run.course
+    for optimizer, lr in ((run.optim_g, optim.lr_g * course.lr_g), (run.optim_d, optim.lr_d * course.lr_d)):
         optimizer.param_groups[0]["lr"] = lr * factor
     figures: Figures = {}
     iteration = run.iteration
@@ -113,13 +124,13 @@ def microbatches(run: Training, start: int) -> Iterable[tuple[int, int]]:
 
 def d_batches(run: Training, data: Batches) -> Iterable[DBatch]:
     """The next D step's microbatches."""
-    for start, count in microbatches(run, run.images):
+    for start, count in microbatches(run, run.images + run.course.shift):
         yield DBatch(*data.batch(start, count), *draws(run, (Stream.Z_D, Stream.Y_D), start, count))
 
 
 def g_batches(run: Training, iteration: int) -> Iterable[GBatch]:
     """An iteration's G step's microbatches."""
-    for start, count in microbatches(run, iteration * run.config.train.batch_size):
+    for start, count in microbatches(run, iteration * run.config.train.batch_size + run.course.shift):
         yield GBatch(*draws(run, (Stream.Z_G, Stream.Y_G), start, count))
 
 

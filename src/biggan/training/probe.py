@@ -69,10 +69,15 @@ class Probe:
         """The pictures, (N, C, R, R) in [-1, 1], on the CPU; the classes in turn."""
         G = copy.deepcopy(G).train()
         for _, norm in norms(G):
-            norm.replicas = 1  # each process looks for itself
+            norm.replicas = 1  # one process looks alone
         z = latents.normal(0, Stream.PROBE, 0, len(self._y), G.dim_z).to(self._device)
         parts = zip(z.split(self._at_once), self._y.split(self._at_once), strict=True)
         return torch.cat([G(part, G.embed(y)).float() for part, y in parts]).cpu()
+
+    def distance(self, x: Tensor) -> float:
+        """Distance of any pictures, (N, C, R, R) in [-1, 1], to the real images; NaN where one is not finite."""
+        features = self._standardised(x)
+        return self._distance(self._real, features) if bool(torch.isfinite(features).all()) else float("nan")
 
     def figures(self, x: Tensor) -> dict[str, float]:
         """What the pictures tell: distance to the real images, diversity of a class's pictures.
@@ -82,7 +87,7 @@ class Probe:
             that of two real images of it; the mean over classes, and `least_diversity` of the worst. NaN where a
             picture is not finite.
         """
-        features = (self._features(x) - self._mean) / self._spread
+        features = self._standardised(x)
         if not bool(torch.isfinite(features).all()):
             return dict.fromkeys(("distance", "diversity", "least_diversity"), float("nan"))
         shares = self._pair_distances(features, self.group) / self._within
@@ -96,7 +101,7 @@ class Probe:
         the means of their features; nothing where there is one class."""
         if self.num_groups < 2:
             return {}
-        features = (self._features(x) - self._mean) / self._spread
+        features = self._standardised(x)
         distances = (self._means(features, self.group) - self._centres).square().mean(1)
         return {f"apart {label}": value for label, value in zip(self.classes, distances.tolist(), strict=True)}
 
@@ -113,6 +118,9 @@ class Probe:
         other = (y + 1 + torch.arange(len(y), device=y.device) % (D.num_classes - 1)) % D.num_classes
         logits = [D(torch.cat([a, a]), torch.cat([b, c])).flatten() for a, b, c in self._chunks(x, y, other)]
         return float(torch.cat([(own > wrong).float() for own, wrong in (part.chunk(2) for part in logits)]).mean())
+
+    def _standardised(self, x: Tensor) -> Tensor:
+        return (self._features(x) - self._mean) / self._spread
 
     def _chunks(self, *tensors: Tensor) -> "zip[tuple[Tensor, ...]]":
         return zip(*(tensor.split(self._at_once) for tensor in tensors), strict=True)

@@ -106,7 +106,7 @@ def load_state(folder: Path) -> State:
         raise ModelError(f"{folder} cannot be read ({str(error)[:200]}); give an undamaged folder.") from error
 
 
-def load_latest(run: Path, say: Callable[[str], None]) -> State | None:
+def load_latest(run: Path, say: Callable[[str], None], most: int | None = None) -> State | None:
     """The newest undamaged state of a run, or None if none was saved yet.
 
     What a killed process left half-written is cleared away. Damaged states that are newer than the one used are said
@@ -115,6 +115,7 @@ def load_latest(run: Path, say: Callable[[str], None]) -> State | None:
     Args:
         run: The run folder.
         say: Takes one sentence for each damaged state.
+        most: Images of the newest state to look at, if not all.
 
     Raises:
         ModelError: There are states and all are damaged; nothing was changed, so that nothing is lost.
@@ -123,7 +124,8 @@ def load_latest(run: Path, say: Callable[[str], None]) -> State | None:
     for folder in (run, *(path for path in run.glob("*") if path.is_dir())):
         atomic.recover(folder)
     damaged: list[tuple[Path, str]] = []
-    for folder in reversed(list_states(run)):
+    wanted = [folder for folder in list_states(run) if most is None or int(folder.name) <= most]
+    for folder in reversed(wanted):
         try:
             state = load_state(folder)
         except ModelError as error:
@@ -139,14 +141,14 @@ def load_latest(run: Path, say: Callable[[str], None]) -> State | None:
     return None
 
 
-def load_shared(run: Path, say: Callable[[str], None]) -> State | None:
+def load_shared(run: Path, say: Callable[[str], None], most: int | None = None) -> State | None:
     """What `load_latest` finds in process 0, in every process, as other machines may not see the run folder."""
     if world_size() == 1:
-        return load_latest(run, say)
+        return load_latest(run, say, most)
     found: list[State] = []
 
     def look() -> State | None:
-        saved = load_latest(run, say)
+        saved = load_latest(run, say, most)
         found.extend([saved] if saved else [])
         return saved and State(saved.images, _all(saved.tensors, lambda t: t.to("meta")), saved.record)
 
@@ -172,9 +174,23 @@ def _set_aside(folder: Path) -> None:
         folder.rename(aside)
 
 
-def prune(run: Path, keep: int) -> None:
-    """Removes all but the newest `keep` states, and those set aside as damaged; call it after a good save."""
-    for folder in (*list_states(run)[:-keep], *sorted((run / STATES).glob(f"*{DAMAGED}"))):
+def prune(run: Path, images: int, keep: int, healthy: int | None = None) -> None:
+    """Removes states that a run needs no more; call it after a good save.
+
+    These are states later than `images`, from which the run went back, all but the newest `keep` of the others, and
+    those set aside as damaged.
+
+    Args:
+        run: The run folder.
+        images: Images shown to D so far.
+        keep: Number of states to keep.
+        healthy: Images; the newest state not after that is kept too, to go back to.
+    """
+    states = [folder for folder in list_states(run) if int(folder.name) <= images]
+    good = [folder for folder in states if healthy is not None and int(folder.name) <= healthy]
+    spared = {*states[-keep:], *good[-1:]}
+    unneeded = [folder for folder in list_states(run) if folder not in spared]
+    for folder in (*reversed(unneeded), *sorted((run / STATES).glob(f"*{DAMAGED}"))):
         atomic.discard(folder)
 
 

@@ -20,6 +20,7 @@ from biggan.distributed.gradients import backward
 from biggan.models.layers import norms
 from biggan.models.network import Discriminator, Generator
 from biggan.models.spectral import advance
+from biggan.training.figures import D_FIGURES, d_figures, gradient_norm
 from biggan.training.losses import d_loss, g_loss
 from biggan.training.regularizers import add_orthogonal_gradient
 
@@ -80,7 +81,7 @@ def discriminator_step(
     """One optimizer step of D over equal microbatches (paper, Appendix C; BigGAN-PyTorch `train_fns.py`).
 
     Returns:
-        Figures as 0-dim tensors, means over the step: D's loss on real and drawn images, D's output on each.
+        `D_FIGURES` as 0-dim tensors, means over the step, and the length of the gradient.
     """
     D.requires_grad_(True)
     optimizer.zero_grad()
@@ -94,18 +95,22 @@ def discriminator_step(
         loss_real, loss_fake = d_loss(optim.loss, on_real, on_fake)
         loss = (loss_real + loss_fake) / len(batches)
         backward(loss, D.parameters(), average=place == len(batches), dtype=travelling(optim))
-        figures.append(torch.stack([loss_real, loss_fake, on_real.mean(), on_fake.mean()]).detach())
+        figures.append(d_figures(loss_real, loss_fake, on_real, on_fake))
     add_orthogonal_gradient(D.parameters(), optim.ortho_d, optim.ortho_kind)
+    length = gradient_norm(D.parameters())
     optimizer.step()
     advance(D)
-    names = ("loss_d_real", "loss_d_fake", "d_real", "d_fake")
-    return dict(zip(names, torch.stack(figures).mean(0), strict=True))
+    return {**dict(zip(D_FIGURES, torch.stack(figures).mean(0), strict=True)), "gradient_d": length}
 
 
 def generator_step(
     G: Generator, D: Discriminator, optimizer: Optimizer, batches: Sequence[GBatch], optim: Optim
 ) -> dict[str, Tensor]:
-    """One optimizer step of G over equal microbatches, D's weights held; returns G's loss as a 0-dim tensor."""
+    """One optimizer step of G over equal microbatches, D's weights held.
+
+    Returns:
+        G's loss and the length of its gradient, 0-dim tensors.
+    """
     D.requires_grad_(False)
     optimizer.zero_grad()
     losses = []
@@ -118,7 +123,8 @@ def generator_step(
     spared = G.get_parameter("shared.weight") if hasattr(G, "shared") else None
     weights = [parameter for parameter in G.parameters() if parameter is not spared]
     add_orthogonal_gradient(weights, optim.ortho_g, optim.ortho_kind)
+    length = gradient_norm(G.parameters())
     optimizer.step()
     advance(G)
     share_statistics(G)
-    return {"loss_g": torch.stack(losses).mean()}
+    return {"loss_g": torch.stack(losses).mean(), "gradient_g": length}

@@ -1,0 +1,170 @@
+"""What a run keeps an eye on, and what it keeps of that: looks, verdicts, remedies, incidents, the best model so far.
+
+`incidents.jsonl` has a line for each time a run went back, with two pictures in `incidents/`, and `best/` is the model
+whose pictures were nearest to the real images. All that later verdicts depend on is in the saved states. Runs on
+process 0 alone, but for what a saved state puts back. Not here: how a run goes back (`rescue.py`), and the judgement
+itself (`training/guard.py`).
+"""
+
+import io
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from biggan import atomic
+from biggan.data.packed import Packed
+from biggan.errors import ModelError
+from biggan.evaluation.distances import kernel_distance
+from biggan.models.bundle import Bundle, load_bundle, save_bundle
+from biggan.sampling.drawn import Drawn
+from biggan.sampling.grids import sheet, to_images
+from biggan.sampling.sampler import to_bytes
+from biggan.training.course import Course, Leader
+from biggan.training.figures import Means, largest_singular_values, spectrum_tail
+from biggan.training.guard import Guard, Verdict
+from biggan.training.loop import Training
+from biggan.training.probe import Probe
+from biggan.training.random_features import RandomFeatures
+
+BEST, INCIDENTS = "best", "incidents"
+LOOK_IMAGES = 1_000  # images between looks
+AVERAGE_LOOKS = 8  # looks between those at the averaged G and at spectra
+LEADERS: dict[str, Leader] = {"ahead": "D", "beaten": "G"}  # by the rule that says so, who has outrun the other
+
+
+class Unhealthy(Exception):
+    """Leaves the loop of a run that has to go back; all processes raise it alike.
+
+    Args:
+        verdict: What is wrong.
+    """
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
+
+
+class Overseer:
+    """Looks at a run and remembers.
+
+    Args:
+        run: The networks.
+        out: The run folder.
+        packed: The data.
+    """
+
+    def __init__(self, run: Training, out: Path, packed: Packed) -> None:
+        self.run, self.out, self.packed = run, out, packed
+        self.means, self.guard = Means(), Guard(run.config.train.incidents)
+        self._probe: Probe | None = None
+
+    @property
+    def probe(self) -> Probe:
+        """Made when first needed."""
+        if self._probe is None:
+            train = self.run.config.train
+            features = RandomFeatures(self.packed.channels)
+            at_once = train.microbatch or train.batch_size
+            self._probe = Probe(self.packed, features, _distance, self.run.device, at_once)
+        return self._probe
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the iteration that just ended passed a multiple of `LOOK_IMAGES`."""
+        before = self.run.images - self.run.images_per_iteration
+        return self.run.images // LOOK_IMAGES > before // LOOK_IMAGES
+
+    def look(self) -> dict[str, float]:
+        """Means of the iterations' figures since the last look, and what is seen now: the raw G's pictures, D's sense
+        for labels, the largest singular value.
+
+        Every eighth look adds the averaged G's distance and the tails of both spectra.
+        """
+        run, probe = self.run, self.probe
+        x = probe.draw(run.G)
+        figures = self.means.take() | probe.figures(x) | probe.apart(x) | {"label_sense": probe.label_sense(run.D)}
+        values = [*largest_singular_values(run.G).values(), *largest_singular_values(run.D).values()]
+        if values:
+            figures["singular_value"] = float(torch.stack(values).max())
+        if run.images // LOOK_IMAGES % AVERAGE_LOOKS == 0:
+            figures["distance_ema"] = probe.distance(probe.draw(run.G_ema))
+            for name, network in (("g", run.G), ("d", run.D)):
+                figures[f"rank_{name}"] = min(spectrum_tail(network).values(), default=1.0)
+        return figures
+
+    @property
+    def healthy(self) -> int:
+        """Images of the state that the run would go back to at the least; one not after it has to be kept."""
+        past = self.guard.past
+        return min([past.lowest_images, *past.good.values()])
+
+    def record(self) -> dict[str, Any]:
+        """What a saved state keeps."""
+        course = self.run.course
+        remedies = {"lr_g": course.lr_g, "lr_d": course.lr_d, "shift": course.shift}
+        return {"guard": self.guard.to_json(), "means": self.means.to_json(), "course": remedies}
+
+    def recall(self, record: dict[str, Any]) -> None:
+        """Puts back what `record` gave; begins anew where a state has none, as of before there was a guard.
+
+        Raises:
+            KeyError, TypeError, ValueError: The record is damaged.
+        """
+        self.guard, self.means, self.run.course = Guard(self.guard.allowed), Means(), Course()
+        if "guard" in record:
+            self.guard.from_json(record["guard"])
+            self.means.from_json(record["means"])
+            self.run.course = Course(**record["course"])
+
+    def rewind(self) -> None:
+        """Drops incidents that the run has not met yet, and a partial line."""
+        place = self.out / f"{INCIDENTS}.jsonl"
+        if place.exists():
+            lines = place.read_bytes().splitlines(keepends=True)[: self.guard.incidents]
+            atomic.write_bytes(place, b"".join(lines))
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """Images and distance of the model in `best/`, if an undamaged one is there."""
+        try:
+            training = load_bundle(self.out / BEST).training
+            return int(training["images"]), float(training["distance"])
+        except (ModelError, KeyError, TypeError, ValueError):
+            return None
+
+    def keep_best(self, bundle: Bundle, drawn: Drawn) -> None:
+        """Writes `best/` if the averaged G's pictures are nearer to the real images than those of `best/` were.
+
+        Args:
+            bundle: The model as it is.
+            drawn: Pictures of its first classes in equal shares, of the same seeds each time.
+        """
+        distance, best = self.probe.distance(drawn.x), self.best
+        if math.isfinite(distance) and self.run.images and (best is None or distance < best[1]):
+            measured = replace(bundle, training={**bundle.training, "distance": distance})
+            save_bundle(self.out / BEST, measured, drawn.sheet())
+
+    def picture(self, name: str) -> str:
+        """Writes the raw G's pictures as `incidents/<name>.png`; returns that path within the run."""
+        x = torch.nan_to_num(self.probe.draw(self.run.G), nan=-1.0)
+        columns = self.probe.num_groups
+        names = [self.packed.class_names[k] for k in self.probe.classes] if self.packed.class_names else []
+        page, png = sheet(to_images(to_bytes(x)), columns, column_labels=names), io.BytesIO()
+        page.save(png, "PNG")
+        atomic.write_bytes(self.out / INCIDENTS / f"{name}.png", png.getvalue())
+        return f"{INCIDENTS}/{name}.png"
+
+    def note(self, incident: dict[str, Any]) -> None:
+        """Adds a line to `incidents.jsonl`."""
+        place = self.out / f"{INCIDENTS}.jsonl"
+        before = place.read_bytes() if place.exists() else b""
+        atomic.write_bytes(place, before + (json.dumps(incident) + "\n").encode())
+
+
+def _distance(real: Tensor, drawn: Tensor) -> float:
+    return kernel_distance(real, drawn).value

@@ -1,0 +1,72 @@
+"""How a run that has collapsed goes back: to a saved state from before, with a remedy, and with all of it written down.
+
+Every process calls these alike. Not here: when (`training/guard.py`), and what is remembered (`overseer.py`).
+"""
+
+from biggan.distributed.collective import lead
+from biggan.errors import Collapsed
+from biggan.overseer import BEST, LEADERS, Unhealthy
+from biggan.sitting import Sitting
+from biggan.training.guard import GO_ON, Verdict
+from biggan.training.loop import Figures, Training
+
+
+def look(sitting: Sitting, run: Training, figures: Figures) -> None:
+    """Hook: counts figures in; looks at the pictures when it is time, and judges.
+
+    Raises:
+        Unhealthy: The run has collapsed.
+    """
+    sitting.overseer.means.add(figures)
+    if sitting.overseer.is_due:
+        verdict = lead(lambda: _look(sitting))
+        if verdict.action != "go on":
+            raise Unhealthy(verdict)
+
+
+def _look(sitting: Sitting) -> Verdict:
+    found = sitting.overseer.look()
+    sitting.write_figures(found)
+    sitting.looked, sitting.seen = sitting.run.images, found
+    guarded = sitting.run.config.train.guard
+    return sitting.overseer.guard.judge(sitting.run.images, found) if guarded else GO_ON
+
+
+def go_back(sitting: Sitting, verdict: Verdict) -> None:
+    """Puts the run where it was before it collapsed, with the next remedy; or ends it there.
+
+    Raises:
+        Collapsed: It may not go back any more.
+    """
+    run, overseer, seconds = sitting.run, sitting.overseer, sitting.seconds
+    number, at = overseer.guard.incidents + 1, run.images
+    course = run.course.after(number, LEADERS.get(verdict.rule))
+    pictures = [lead(lambda: overseer.picture(f"{number:03}-collapsed"))]
+    run.reset()
+    sitting.restore(verdict.good)
+    sitting.seconds_before, sitting.made, sitting.looked = seconds, None, None
+    run.course, overseer.guard.incidents = course, number
+    pictures.append(lead(lambda: overseer.picture(f"{number:03}-restored")))
+    incident = {"incident": number, "images": at, "rule": verdict.rule, "reason": verdict.reason}
+    remedy = {"back_to": run.images, "remedy": course.words(), "pictures": pictures}
+    lead(lambda: overseer.note({**incident, **remedy}))
+    sitting.save_here()
+    sitting.say(f"After {at:,} images {verdict.reason}: back to {run.images:,} images, with {course.words()}.")
+    check(sitting)
+
+
+def check(sitting: Sitting) -> None:
+    """Checks that a run may go on, and drops incidents written down that it has not met yet.
+
+    Raises:
+        Collapsed: It has gone back more often than it may.
+    """
+    train, number = sitting.run.config.train, sitting.overseer.guard.incidents
+    lead(sitting.overseer.rewind)
+    if train.guard and number > train.incidents:
+        best = lead(lambda: sitting.overseer.best)
+        kept = f"the best model, of {best[0]:,} images, is in {sitting.out / BEST}" if best else "no model was kept"
+        raise Collapsed(
+            f"Training collapsed {number} times, and --incidents allows {train.incidents}; {kept}. More --incidents go "
+            f"on from {sitting.run.images:,} images; a new run with lower --lr-g and --lr-d may be the better way."
+        )
