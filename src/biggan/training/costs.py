@@ -169,7 +169,9 @@ def _line(small: list[Any], large: list[Any]) -> Line:
 
 
 @cache
-def walk(step: Literal["D", "G"], model: Model, optim: Optim, precision: str, gpu: bool, count: int) -> Walk:
+def walk(
+    step: Literal["D", "G"], model: Model, optim: Optim, precision: str, gpu: bool, count: int, recompute: bool = False
+) -> Walk:
     """Runs one step on the meta device.
 
     Args:
@@ -179,20 +181,24 @@ def walk(step: Literal["D", "G"], model: Model, optim: Optim, precision: str, gp
         precision: As in `config.Train`; all but bfloat16 counts as float32.
         gpu: Attention as GPUs have it, without the matrix of all pairs of pixels.
         count: Microbatches, 1 or 2; every further one is as the second.
+        recompute: As in `config.Train`.
 
     Raises:
         ConfigError: As `models.build.generator`.
     """
-    small, large = (_record(step, model, optim, precision, gpu, count, n) for n in (2, 3))
+    small, large = (_record(step, model, optim, precision, gpu, count, n, recompute) for n in (2, 3))
     macs, padded, moved = (_line([k[i] for k in small.kernels], [k[i] for k in large.kernels]) for i in (1, 2, 3))
     names, sizes = tuple(kernel.name for kernel in small.kernels), _line(small.sizes, large.sizes)
     return Walk(names, macs, padded, moved, sizes, np.array(small.events))
 
 
-def _record(step: str, model: Model, optim: Optim, precision: str, gpu: bool, count: int, microbatch: int) -> Recorder:
+def _record(
+    step: str, model: Model, optim: Optim, precision: str, gpu: bool, count: int, microbatch: int, recompute: bool
+) -> Recorder:
     G, D = skeleton(model)
     G.train(), D.train()
     G.compute_dtype = D.compute_dtype = compute_dtype(precision)
+    G.recompute = D.recompute = recompute
     recorder = Recorder()
     with torch.device("meta"), alone():
         x = torch.zeros(microbatch, model.image_channels, model.resolution, model.resolution)

@@ -56,8 +56,11 @@ def estimate(config: Config, ranks: int = 1, *, gpu: bool = False) -> Need:
     g, d = count_parameters(G), count_parameters(D)
     kept = 2 * _numbers(G) + _numbers(D) + 2 * (g + d)
     count = min(2, share // microbatch)
-    precision = config.train.precision
-    peaks = (walk(step, config.model, config.optim, precision, gpu, count).peak(microbatch) for step in ("D", "G"))
+    train = config.train
+    peaks = (
+        walk(step, config.model, config.optim, train.precision, gpu, count, train.recompute).peak(microbatch)
+        for step in ("D", "G")
+    )
     others = FLOAT * g, FLOAT * d  # gradients of the network that does not step
     images = share * config.model.image_channels * config.model.resolution**2
     travelling = max(g, d) if ranks > 1 else 0

@@ -37,7 +37,8 @@ def tally(config: Config, microbatch: int, accumulation: int, *, gpu: bool) -> M
     for step, times in (("D", config.optim.d_steps), ("G", 1)):
         weights = {1: 1} if accumulation == 1 else {1: 2 - accumulation, 2: accumulation - 1}
         for count, weight in weights.items():  # the first microbatch and, as often as it comes, the second
-            found = walk(step, config.model, config.optim, config.train.precision, gpu, count)
+            train = config.train
+            found = walk(step, config.model, config.optim, train.precision, gpu, count, train.recompute)
             for kernel in found.kernels(microbatch):
                 for i, value in enumerate((1, *kernel[1:])):
                     total[kernel.name][i] += times * weight * value
