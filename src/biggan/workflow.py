@@ -310,8 +310,8 @@ def go(sitting: Sitting, loader: Loader) -> None:
     hooks: list[Hook] = [
         partial(rescue.look, sitting),
         every(length.report_images, sitting.report),
+        every(length.save_images, sitting.save),  # before the sheet, whose tables take long at the end of a run
         every(length.sheet_images, sitting.sheet),
-        every(length.save_images, sitting.save),
         sitting.obey,
     ]
     rescue.check(sitting)
