@@ -19,8 +19,8 @@ from _network import CARD, NETWORK, Network, NoNamespaces
 from kill import TRAIN, fingerprint, leftovers
 
 HOSTS, MEETING_PLACE, PORT, RESTARTS = 3, 3, 29400, 100
-LENGTH = ["--batch-size", "12", "--total-images", "384", "--save-images", "48", "--sheet-images", "192"]
-LENGTH += ["--report-images", "24", "--hang-minutes", "0.5"]
+LENGTH = ["--batch-size", "12", "--total-images", "192", "--save-images", "48", "--sheet-images", "192"]
+LENGTH += ["--report-images", "24", "--hang-minutes", "1"]
 WHOLE = (sys.executable, "-m", "biggan", "info", "--done")
 
 # A host's own supervisor, as Slurm's or Kubernetes' would: what the run folder holds decides, not the exit code.
@@ -43,7 +43,7 @@ ip -n "$BRIDGE" link set "$PORT" up
 
 # Host, after how many reports, seconds. After an odd number the cut is not within a save, which has ten times as long
 # before it counts as hung.
-CUTS = ((1, 3, 5), (1, 5, 60), (2, 11, 60))
+CUTS = ((1, 1, 5), (1, 3, 100), (2, 5, 100))
 
 
 class Job:
@@ -73,7 +73,8 @@ class Job:
         torchrun += [f"--local-addr={NETWORK}{number}", f"--max-restarts={RESTARTS}"]
         train = ["-m", "biggan", "train", *TRAIN, *LENGTH, "--out", str(self.out)]
         told = {"GLOO_SOCKET_IFNAME": CARD, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "LOGLEVEL": "INFO"}
-        told["PYTHON"] = sys.executable
+        # Else torchrun gives restarted processes the addresses of those before (docs/clusters.md).
+        told |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "PYTHON": sys.executable}
         supervisor = [*self.network.inside(number), "sh", "-c", SUPERVISE, "host", str(self.out), *torchrun, *train]
         with self.output(number).open("ab") as output:
             return subprocess.Popen(

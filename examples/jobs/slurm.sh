@@ -23,6 +23,8 @@ read -r -a FLAGS <<< "${FLAGS:---preset biggan128}"
 
 # How long torchrun waits for processes that save after SIGTERM; its default of 30 seconds is short for a large model.
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=150
+# Else torchrun may give restarted processes the addresses of those before (docs/clusters.md).
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 
 asked=no
 ask() {  # every torchrun hands SIGTERM to its processes, which save and exit with 75
