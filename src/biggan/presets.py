@@ -230,6 +230,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "cpu-deep": cpu_deep,
     "cifar10": cifar10,
     "biggan128": biggan128,
+    "imagenet128": biggan128,  # by its data
     "biggan256": biggan256,
     "biggan512": biggan512,
     "biggan-deep128": biggan_deep128,
