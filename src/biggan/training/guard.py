@@ -3,7 +3,7 @@
 Looks go in, verdicts come out; the guard knows no tensors, files or networks, and what it remembers is a few numbers,
 which a saved state of the run keeps. Losses are no part of it: in published runs that collapsed they moved by 0 to
 5 %. A complaint counts once it has held for some looks in a row; what noise does in one look is no reason to go back.
-Thresholds were set on a few short runs of the CPU presets (docs/lab-notes.md); `proofs/collapse.py` tries them at length.
+Thresholds were set on a few short runs of the CPU presets (docs/lab-notes.md); `proofs/collapse.py` is their trial.
 Not here: what is looked at (`probe.py`, `figures.py`), what is changed (`course.py`), and how a run goes back.
 """
 
