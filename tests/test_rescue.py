@@ -23,9 +23,10 @@ NETWORKS = ("model.safetensors", "discriminator.safetensors")
 
 @pytest.fixture(autouse=True, scope="module")
 def _looks() -> Iterator[None]:
-    """A look every four iterations of the tiny preset, and models with few tables."""
+    """A look every four iterations of the tiny preset, and models with few and cheap tables."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(overseer, "LOOK_IMAGES", 64)
+        patch.setattr(statistics, "NUM_LATENTS", 64)
         patch.setattr(statistics, "TRUNCATIONS", (0.5, 1.0))
         patch.setattr(statistics, "THRESHOLDS", (1.0,))
         yield

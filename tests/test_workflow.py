@@ -5,7 +5,7 @@ import os
 import resource
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import biggan
 from biggan import atomic, presets, workflow
 from biggan.config import Config
 from biggan.errors import ConfigError, DiskFailed, Diverged, Interrupted, ModelError, OutOfMemory, RunInUse
-from biggan.models import resample
+from biggan.models import resample, statistics
 from biggan.sitting import Progress, Watch
 from biggan.training.runlock import RunLock
 
@@ -30,6 +30,15 @@ def config(**changes: object) -> Config:
     base = presets.preset("tiny")
     train = replace(base.train, total_images=160, save_images=64, sheet_images=160, report_images=32, keep=3)
     return replace(base, train=replace(train, **changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tables() -> Iterator[None]:
+    """Models with cheap tables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "NUM_LATENTS", 128)
+        patch.setattr(statistics, "NUM_LATENTS_ON_GRID", 64)
+        yield
 
 
 @pytest.fixture(scope="module")

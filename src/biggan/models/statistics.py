@@ -217,7 +217,7 @@ def standing_statistics(G: Generator, *, full: bool) -> Statistics:
         G: The averaged generator; left as it was.
         full: All of `TRUNCATIONS` and `THRESHOLDS` too, rather than the row of untruncated latents alone.
     """
-    tables = {"none": _table((0.0,), [standing_row(G)])}
+    tables = {"none": _table((0.0,), [standing_row(G, num_latents=NUM_LATENTS)])}
     if full:
         on_grid = NUM_LATENTS_ON_GRID
         tables["truncation"] = truncation_table(G, TRUNCATIONS, on_grid, lambda done, total: None)
