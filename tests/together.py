@@ -65,7 +65,10 @@ def trained(config: Config) -> dict[str, Tensor]:
     run = begun(config)
     found: dict[str, Tensor] = {}
     for _ in range(3):
-        found = mean_figures(iterate(run, Noise()))
+        figures = mean_figures(iterate(run, Noise()))
+        found = {
+            name: figure for name, figure in figures.items() if not name.endswith("_std")
+        }  # spreads are of a share
     for name in ("G", "D", "G_ema"):
         found |= {f"{name}.{key}": tensor.clone() for key, tensor in getattr(run, name).state_dict().items()}
     run.G_ema.use_statistics(standing_row(run.G_ema, num_latents=64))
