@@ -57,7 +57,7 @@ class ReferenceRun:
         figures = discriminator_step(self.G, self.D, self.optim_d, batches, self.optim)
         self.gradients |= {f"D_step{step}/{name}": g for name, g in gradients(self.D).items()}
         parts = []
-        for x, y, z, y_fake in batches:
+        for x, y, z, y_fake, *_ in batches:
             logits = D(torch.cat([G(z, G.embed(y_fake)), x]), torch.cat([y_fake, y]))
             parts.append(torch.stack(d_loss("hinge", logits[len(z) :], logits[: len(z)])).detach())
         means = torch.stack(parts).mean(0)
@@ -68,6 +68,6 @@ class ReferenceRun:
         G, D = copy.deepcopy((self.G, self.D))
         figures = generator_step(self.G, self.D, self.optim_g, batches, self.optim)
         self.gradients |= {f"G_step0/{name}": g for name, g in gradients(self.G).items()}
-        parts = [g_loss("hinge", D(G(z, G.embed(y)), y)).detach() for z, y in batches]
+        parts = [g_loss("hinge", D(G(z, G.embed(y)), y)).detach() for z, y, _ in batches]
         torch.testing.assert_close(figures["loss_g"], torch.stack(parts).mean())
         self.losses["G_loss"] = float(parts[-1]) / len(batches)

@@ -7,7 +7,7 @@ import pytest
 
 from biggan import presets
 from biggan.cli.main import main
-from biggan.config import Config, from_json
+from biggan.config import PLAIN, Config, from_json
 
 
 def understood(flags: list[str], capsys: pytest.CaptureFixture[str]) -> Config:
@@ -32,7 +32,8 @@ def test_flags_ask_for_the_very_settings(name, capsys):
     config = CONFIGS[name]
     found = understood([*presets.as_flags(config), "--precision", "float32"], capsys)
     model = replace(config.model, num_classes=10, image_channels=1)
-    assert found == replace(config, model=model, train=replace(config.train, precision="float32"))
+    train = replace(config.train, precision="float32")
+    assert found == replace(config, model=model, augment=PLAIN, train=train)  # enough images to choose nothing
 
 
 def test_a_preset_whose_value_cannot_be_unsaid_is_not_chosen():

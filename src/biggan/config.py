@@ -1,4 +1,4 @@
-"""The settings of a run: four frozen dataclasses, checked when made, to JSON and back.
+"""The settings of a run: five frozen dataclasses, checked when made, to JSON and back.
 
 A field is a command-line flag (`lr_g` is `--lr-g`) and its docstring is the flag's help. What is not here: where
 the images are and where the run goes (`workflow.train` takes both), and what published runs set (`presets.py`).
@@ -17,6 +17,8 @@ from biggan.errors import ConfigError, nearest
 RESOLUTIONS = (32, 64, 128, 256, 512)
 SMALL_RESOLUTIONS = (8, 16)  # of generators whose blocks are listed
 DEEP_ONLY = ("g_depth", "d_depth", "g_blocks", "d_blocks", "condition", "wide_output")
+
+KINDS = ("color", "translation", "scale", "cutout")
 
 Config_ = TypeVar("Config_")
 
@@ -100,7 +102,8 @@ class Model:
     d_hidden: Literal["wide", "thin", "thin-reference"] = "wide"
     """Hidden width of a D block: its output's, its input's (SN-GAN), or BigGAN-PyTorch's thin with 3 in the first."""
     init: Literal["ortho", "N02", "xavier"] = "ortho"
-    """Weights at the start: orthogonal, N(0, 0.02), or Xavier uniform."""
+    """Weights at the start: orthogonal, N(0, 0.02), or Xavier uniform; or a model to start from, by path or name:
+    its networks are the run's, its classes go by name."""
     spectral_norm: Literal["both", "generator", "discriminator", "none"] = "both"
     """Which networks are spectrally normalised."""
     power_iteration: Literal["per_step", "per_forward"] = "per_step"
@@ -222,6 +225,48 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Augment:
+    """What makes little data go far; what has no value is chosen by the data, and said."""
+
+    augment: tuple[Literal["color", "translation", "scale", "cutout"], ...] | None = None
+    """Kinds of differentiable augmentation of all that D sees; given without a kind: no augmentation."""
+    augment_share: float = 1.0
+    """Share of images that each kind applies to."""
+    ada_target: float = 0.0
+    """Let that share rise from 0 so as to keep D's mean sign on real images here (ADA: 0.6); 0 for a fixed share."""
+    ada_images: int = 500_000
+    """Images in which the share can go from 0 to 1."""
+    lecam: float | None = None
+    """Strength of LeCam regularisation of D; 0 for none."""
+    lecam_decay: float = 0.99
+    """Share of LeCam's averages of D's outputs kept at each D step."""
+    consistency: float = 0.0
+    """Strength of balanced consistency regularisation of D (10 in its paper); doubles D's work."""
+    class_sampling: Literal["natural", "balanced"] | None = None
+    """Show real images as often as they come, or every class equally often."""
+    freeze_d: int = 0
+    """Number of D's first blocks that stay as --init has them."""
+    hold_g: int | None = None
+    """Images during which G stays as --init has it while D learns."""
+
+    def __post_init__(self) -> None:
+        zero = dict.fromkeys(("augment_share", "ada_target", "lecam_decay", "consistency", "freeze_d"), 0)
+        given = {name: 0 for name in ("lecam", "hold_g") if getattr(self, name) is not None}
+        most = {"augment_share": 1, "ada_target": 0.99, "lecam_decay": 0.9999999}
+        _check_numbers(self, {**zero, **given, "ada_images": 1}, most)
+        kinds, words = self.augment or (), (None, "natural", "balanced")
+        allowed = f"different ones of {', '.join(KINDS)}"
+        _require(
+            len(set(kinds)) == len(kinds) and set(kinds) <= {*KINDS}, "augment", " ".join(map(str, kinds)), allowed
+        )
+        _require(self.class_sampling in words, "class_sampling", self.class_sampling, "natural or balanced")
+
+
+PLAIN = Augment(augment=(), lecam=0.0, class_sampling="natural", hold_g=0)
+"""Training as published, whatever the number of images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Optim:
     """Losses, optimizers and averaging (paper, Section 3 and Appendix C)."""
 
@@ -321,6 +366,7 @@ class Config:
 
     model: Model = field(default_factory=Model)
     data: Data = field(default_factory=Data)
+    augment: Augment = field(default_factory=Augment)
     optim: Optim = field(default_factory=Optim)
     train: Train = field(default_factory=Train)
 

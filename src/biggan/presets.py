@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
 
-from biggan.config import Config, Data, Model, Optim, Train
+from biggan.config import PLAIN, Augment, Config, Data, Model, Optim, Train
 from biggan.errors import ConfigError, nearest
 
 
@@ -75,7 +75,7 @@ def brock_bs256x8() -> Config:
         sheet_images=2_048_000,
         report_images=20_480,
     )
-    return Config(model=model, data=Data(mirror=False), optim=optim, train=train)
+    return Config(model=model, data=Data(mirror=False), augment=PLAIN, optim=optim, train=train)
 
 
 def brock_bs512x4() -> Config:
@@ -111,7 +111,7 @@ def sagan() -> Config:
         sheet_images=512_000,
         report_images=10_240,
     )
-    return Config(model=model, optim=optim, train=train)
+    return Config(model=model, augment=PLAIN, optim=optim, train=train)
 
 
 def sngan() -> Config:
@@ -141,7 +141,7 @@ def brock_cifar() -> Config:
     )
     optim = Optim(d_steps=4, lr_g=2e-4, lr_d=2e-4, adam_eps=1e-8, ema_start=1_000)
     train = Train(batch_size=50, total_images=500 * 50_000, save_images=400_000, sheet_images=200_000)
-    return Config(model=model, optim=optim, train=train)
+    return Config(model=model, augment=PLAIN, optim=optim, train=train)
 
 
 def cifar10() -> Config:
@@ -149,7 +149,8 @@ def cifar10() -> Config:
     base = brock_cifar()
     model = replace(base.model, shared_dim=128, hierarchical_z=True, init="ortho", sn_eps=1e-6)
     optim = Optim(d_steps=4, lr_g=2e-4, lr_d=2e-4, ema_start=1_000)
-    return replace(base, model=replace(model, power_iteration="per_step"), data=Data(mirror=True), optim=optim)
+    model = replace(model, power_iteration="per_step")
+    return replace(base, model=model, data=Data(mirror=True), augment=Augment(), optim=optim)
 
 
 def cpu_small() -> Config:

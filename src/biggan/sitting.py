@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from biggan import __version__, atomic
-from biggan.config import FREE_ON_RESUME, Config, from_json, to_json
+from biggan.config import FREE_ON_RESUME, PLAIN, Config, from_json, to_json
 from biggan.data.packed import Packed
 from biggan.distributed.collective import broadcast, highest, lead, mean_figures
 from biggan.distributed.processes import rank
@@ -35,11 +35,12 @@ from biggan.models.statistics import standing_statistics
 from biggan.overseer import Overseer, Unhealthy
 from biggan.sampling.drawn import Drawn
 from biggan.sampling.pipeline import Pipeline
-from biggan.training import state
+from biggan.training import state, transfer
 from biggan.training.interrupt import StopRequest
 from biggan.training.loop import Figures, Training
 from biggan.training.monitor import Monitor
 from biggan.training.trackers import Track, Tracker
+from biggan.training.transfer import Origin
 
 RUN, SHEETS = "run.json", "sheets"
 SHEET_CLASSES, SHEET_COLUMNS = 16, 10  # classes on a sheet at most, pictures of each
@@ -83,24 +84,46 @@ def check_place(out: Path) -> None:
         raise ConfigError(f"--out {out} holds other files ({sorted(others)[0]}); give a new folder for the run.")
 
 
-def begin(out: Path, config: Config, source: str, packed: Packed) -> None:
+def begin(out: Path, config: Config, source: str, packed: Packed, origin: Origin | None = None) -> None:
     """Writes `run.json`, after checking that a run that has saved states already is the same one.
 
+    Args:
+        out: The run folder.
+        config: The settings in full.
+        source: What the data was asked for as.
+        packed: The data.
+        origin: The model to start from.
+
     Raises:
-        ConfigError: The run began with other settings or other data; the message names the first difference.
+        ConfigError: The run began with other settings, other data or another model; the message names the first
+            difference.
         ModelError: Its `run.json` is damaged.
     """
+    init = {"source": origin.source, "sha256": origin.sha256} if origin else None
     if (out / RUN).exists() and state.list_states(out):
         before = atomic.read_json(out / RUN)
         if not isinstance(before, dict) or not isinstance(before.get("data"), dict):
             raise ModelError(f"{out / RUN} is damaged; put it back, or give another --out.")
-        _same_settings(from_json(Config, before.get("config"), str(out / RUN)), config)
+        _same_start(before.get("init"), init)
+        settings = before.get("config")
+        if isinstance(settings, dict):
+            settings = {"augment": to_json(PLAIN), **settings}  # runs from before there was a choice
+        _same_settings(from_json(Config, settings, str(out / RUN)), config)
         if before["data"].get("sha256") != packed.sha256:
             raise ConfigError(f"--data {source} is not what this run began with; give that, or another --out.")
     versions = {"biggan": __version__, "torch": torch.__version__, "python": platform.python_version()}
     data = {"source": source, "sha256": packed.sha256, "num_images": packed.num_images}
-    values = {"format": FORMAT, "config": to_json(config), "data": data, "versions": versions}
+    values = {"format": FORMAT, "config": to_json(config), "data": data, "init": init, "versions": versions}
     atomic.write_json(out / RUN, {**values, "class_names": packed.class_names, "processor": platform.processor()})
+
+
+def _same_start(before: Any, now: dict[str, str] | None) -> None:
+    if before is not None and not isinstance(before, dict):
+        raise ModelError("The run's run.json is damaged; put it back, or give another --out.")
+    if (before or {}).get("sha256") != (now or {}).get("sha256"):
+        was = f"from --init {str(before.get('source'))[:200]}" if before else "without --init"
+        given = f"--init {now['source']} is not that model" if now else "no --init is given"
+        raise ConfigError(f"This run began {was}, and {given}; give that, or another --out.")
 
 
 def _same_settings(before: Config, now: Config) -> None:
@@ -125,6 +148,7 @@ class Sitting:
         watch: Who follows.
         max_seconds: Length of this sitting, if limited.
         track: Whether to hand figures on to TensorBoard.
+        origin: The model to start from, if there is one.
 
     Raises:
         ConfigError: TensorBoard is not installed.
@@ -140,9 +164,10 @@ class Sitting:
         watch: Watch,
         max_seconds: float | None,
         track: Track = "none",
+        origin: Origin | None = None,
     ) -> None:
         self.run, self.out, self.packed, self.source, self.stop, self.watch = run, out, packed, source, stop, watch
-        self.monitor = Monitor(out)
+        self.monitor, self.origin = Monitor(out), origin
         self.began = time.monotonic()
         self.until = math.inf if max_seconds is None else self.began + max_seconds
         self.seconds_before = 0.0
@@ -177,15 +202,25 @@ class Sitting:
                 state.load_optimizer(self.run.optim_g, saved.tensors["optim_g"])
                 state.load_optimizer(self.run.optim_d, saved.tensors["optim_d"])
                 self.overseer.recall(saved.record)
+                if "adaptive" in saved.tensors:  # not in states from before there was one
+                    self.run.adaptive.load(saved.tensors["adaptive"])
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise ModelError(f"The states in {self.out} are another run's; give another --out.") from error
             self.say(f"Going on from {saved.images:,} images.")
         else:
             self.overseer.recall({})
+            self._start()
             for network in (self.run.G, self.run.D, self.run.G_ema):
                 broadcast(network.state_dict())  # orthogonal starts differ in their last digits between processors
         lead(lambda: self.monitor.rewind(self.run.images))
         self.first_images, self.began = self.run.images, time.monotonic()
+
+    def _start(self) -> None:
+        """Puts the weights of the model to start from, if there is one, into fresh networks."""
+        if self.origin:
+            run = self.run
+            self.say(transfer.load(run.G, run.D, self.origin.bundle, self.packed, run.config.train.seed))
+            run.G_ema.load_state_dict(run.G.state_dict())
 
     @property
     def seconds(self) -> float:
@@ -262,7 +297,8 @@ class Sitting:
     def _tensors(self) -> dict[str, dict[str, Tensor]]:
         run = self.run
         networks = {name: dict(getattr(run, name).state_dict()) for name in ("G", "D", "G_ema")}
-        return networks | {name: state.optimizer_tensors(getattr(run, name)) for name in ("optim_g", "optim_d")}
+        optimizers = {name: state.optimizer_tensors(getattr(run, name)) for name in ("optim_g", "optim_d")}
+        return networks | optimizers | {"adaptive": run.adaptive.tensors()}
 
     def _broken(self) -> str | None:
         """What is said of a run with NaN or Inf in it, which is not saved."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from biggan import atomic, rescue
-from biggan.config import Config, Optim, Train, from_json
+from biggan.config import PLAIN, Augment, Config, Optim, Train, from_json
 from biggan.data.loader import Loader
 from biggan.data.packed import Packed, prepare
 from biggan.distributed.collective import first_on_each_machine, lead, same_everywhere
@@ -26,8 +26,10 @@ from biggan.models.statistics import MOST_AT_ONCE, truncation_table
 from biggan.overseer import Unhealthy
 from biggan.sampling.pipeline import Pipeline
 from biggan.sitting import Sitting, Watch, begin, check_place
+from biggan.training import transfer
 from biggan.training.hardware import Precision, compute_dtype, pick_device, pick_precision
 from biggan.training.interrupt import StopRequest
+from biggan.training.little import choose
 from biggan.training.loop import Hook, Training, every, fit
 from biggan.training.memory import Need, estimate, fitted
 from biggan.training.runlock import RunLock
@@ -84,23 +86,65 @@ def find_model(path_or_name: str | Path) -> Path:
     raise ModelError(f"There is no model {str(path_or_name)!r}{offer}")
 
 
-def plan(source: str, config: Config, *, device: str = "auto", watch: Watch | None = None) -> tuple[Config, Need]:
+def plan(
+    source: str,
+    config: Config,
+    *,
+    init: str | Path | None = None,
+    device: str = "auto",
+    watch: Watch | None = None,
+) -> tuple[Config, Need]:
     """What `train` would do: the settings as they will be, and what they need; arguments as `train`.
 
     Raises:
         UserError: The data cannot be read, or a setting does not suit it.
     """
-    packed = prepare(source, config.model.resolution, config.data, (watch or Watch()).packing)
+    watch, start = watch or Watch(), None if init is None else open_model(init)
+    packed = prepare(source, config.model.resolution, config.data, watch.packing)
     place = pick_device(device)
-    resolved = resolve(config, packed, pick_precision(config.train.precision, place))
+    resolved = resolve(config, packed, pick_precision(config.train.precision, place), start)
+    if why := reasons(config, packed, start):
+        watch.say(why)
     return resolved, estimate(resolved, processes(), gpu=place.type == "cuda")
 
 
-def resolve(config: Config, packed: Packed, precision: Precision) -> Config:
-    """The settings with classes and colours taken from the data, and precision from the hardware."""
+def resolve(config: Config, packed: Packed, precision: Precision, start: Bundle | None = None) -> Config:
+    """The settings in full: classes, colours and what makes little data go far by the data, precision by the hardware.
+
+    Args:
+        config: What was asked for.
+        packed: The data.
+        precision: Of convolutions.
+        start: The model to start from, if there is one.
+
+    Raises:
+        ConfigError: A setting does not suit the model to start from.
+    """
     num_classes = packed.num_classes if config.data.labels else 0
     model = replace(config.model, num_classes=num_classes, image_channels=packed.channels)
-    return replace(config, model=model, train=replace(config.train, precision=precision))
+    augment = _choose(config, packed, start)[0]
+    transfer.check_start(model, augment, start)
+    return replace(config, model=model, augment=augment, train=replace(config.train, precision=precision))
+
+
+def reasons(config: Config, packed: Packed, start: Bundle | None = None) -> str:
+    """A sentence on what `resolve` chooses by the data, and why; empty where it is all as usual."""
+    return _choose(config, packed, start)[1]
+
+
+def _choose(config: Config, packed: Packed, start: Bundle | None) -> tuple[Augment, str]:
+    return choose(config.augment, config.optim.loss, packed, d_behind=start is not None and start.D is None)
+
+
+def settings_of(init: str | Path, base: Config) -> Config:
+    """`base` with the networks and the colours of a model to start from, for `train(…, init=init)`.
+
+    Raises:
+        ModelError: No such model.
+    """
+    model = open_model(init).G.config
+    channels = model.image_channels if model.image_channels in (1, 3, 4) else None
+    return replace(base, model=model, data=replace(base.data, channels=channels))
 
 
 def train(
@@ -108,6 +152,7 @@ def train(
     out: str | Path,
     config: Config,
     *,
+    init: str | Path | None = None,
     device: str = "auto",
     max_minutes: float | None = None,
     hang_minutes: float = 30,
@@ -121,7 +166,8 @@ def train(
     Args:
         source: Where the images are: a path, or the name of a bundled set.
         out: The run folder.
-        config: The settings; classes and image channels come from the data.
+        config: The settings; classes and image channels come from the data, and what has no value in `augment`.
+        init: A model to start from, as `load` opens it, for a config by `settings_of`; None to start from scratch.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         max_minutes: Minutes after which to stop with everything saved.
         hang_minutes: With several processes, minutes without an iteration after which one that hangs is ended.
@@ -147,21 +193,26 @@ def train(
     hang_seconds = hang_minutes * 60 if processes() > 1 else None
     with StopRequest() as stop, watched(hang_seconds), meeting(pick_device(device)) as place, ExitStack() as held:
         lead(lambda: _check_out(out, source))
+        start = None if init is None else open_model(init)
         packed = _prepared(str(source), config, watch, stop)
-        asked = resolve(config, packed, pick_precision(config.train.precision, place))
+        why = reasons(config, packed, start)
+        asked = lead(lambda: resolve(config, packed, pick_precision(config.train.precision, place), start))
         config = lead(lambda: fitted(asked, place))
         lead(lambda: held.enter_context(RunLock(out)) and None)
-        lead(lambda: begin(out, config, str(source), packed))
+        origin = transfer.Origin(str(init), start) if start else None
+        lead(lambda: begin(out, config, str(source), packed, origin))
         run = Training(config, place, compute_dtype(config.train.precision))
-        sitting = Sitting(run, out, packed, str(source), stop, watch, max_minutes and max_minutes * 60, track)
+        most = max_minutes and max_minutes * 60
+        sitting = Sitting(run, out, packed, str(source), stop, watch, most, track, origin)
         if sitting.tracker:
             held.callback(sitting.tracker.close)
-        for note in packed.notes:
+        for note in (*packed.notes, *([why] if why else [])):
             sitting.say(note)
         if config != asked:
             sitting.say(f"The batch does not fit at once: it goes in microbatches of {config.train.microbatch}.")
         sitting.restore()
-        go(sitting, Loader(packed, config.train.seed, config.data.mirror, place))
+        balanced = config.augment.class_sampling == "balanced"
+        go(sitting, Loader(packed, config.train.seed, config.data.mirror, place, balanced))
     return out
 
 
@@ -243,7 +294,7 @@ def adopt(found: Imported, source: str | Path, out: str | Path, watch: Watch | N
     optim, train = _recorded(Optim, found.config), _recorded(Train, found.config)
     images = found.iterations * optim.d_steps * train.batch_size
     train = replace(train, total_images=2 * images or train.total_images)
-    config = Config(model=model, optim=optim, train=train)
+    config = Config(model=model, augment=PLAIN, optim=optim, train=train)
     packed = prepare(str(source), model.resolution, config.data, (watch or Watch()).packing)
     _check_classes(found, packed, source)
     config = resolve(config, packed, pick_precision(train.precision, pick_device("auto")))

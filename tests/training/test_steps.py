@@ -98,7 +98,8 @@ def g_batch(model: Model, count: int = 6) -> GBatch:
 
 
 def split(batch: tuple[Tensor, ...], parts: int) -> list[tuple[Tensor, ...]]:
-    return [type(batch)(*fields) for fields in zip(*(field.chunk(parts) for field in batch), strict=True)]
+    pieces = ([None] * parts if field is None else field.chunk(parts) for field in batch)
+    return [type(batch)(*fields) for fields in zip(*pieces, strict=True)]
 
 
 def sgd(network: nn.Module) -> torch.optim.SGD:
@@ -148,7 +149,7 @@ def test_d_step_descends_the_oracle_s_gradient(loss, ortho_kind, model, parts):
     on_real, on_fake, _ = LOSSES[loss]
     total = 0.02 * penalty(weights, ortho_kind)
     figures = []
-    for x, y, z, y_fake in split(batch, parts):
+    for x, y, z, y_fake, *_ in split(batch, parts):
         fake = Network(G.state_dict(), model, True).generate(z, oracle_condition(model, G.state_dict(), y_fake))
         D_oracle = Network(before | weights, model, True)
         real = D_oracle.discriminate(x, y if model.num_classes else None)
@@ -174,7 +175,7 @@ def test_g_step_descends_the_oracle_s_gradient(loss, ortho_kind, model, parts):
     before, weights, batch = state(G), leaves(G), g_batch(model)
     punished = {name: weight for name, weight in weights.items() if name != "shared.weight"}
     total = 0.02 * penalty(punished, ortho_kind)
-    for z, y in split(batch, parts):
+    for z, y, _ in split(batch, parts):
         x = Network(before | weights, model, True).generate(z, oracle_condition(model, weights, y))
         logits = Network(D.state_dict(), model, True).discriminate(x, y if model.num_classes else None)
         total = total + LOSSES[loss][2](logits).mean() / parts
@@ -212,7 +213,7 @@ def test_per_step_running_moments_move_once_by_the_mean_of_the_microbatches(part
     batches = split(g_batch(TINY), parts)
     stored = {name: t for name, t in state(G).items() if "stored" in name}
     written = []
-    for z, y in batches:
+    for z, y, _ in batches:
         oracle = Network(G.state_dict(), TINY, True)
         oracle.generate(z, G.embed(y).detach())
         written.append({name: oracle.written[name] for name in stored})

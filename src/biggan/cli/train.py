@@ -3,6 +3,7 @@
 import itertools
 import json
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 from tyro.conf import OmitArgPrefixes
 
@@ -16,11 +17,16 @@ from biggan.training.memory import Need
 from biggan.training.trackers import Track
 
 DEFAULT_PRESET = "cpu-small"
+INITS = get_args(get_type_hints(config.Model)["init"])  # what --init means besides a model
 
 
 def run(argv: list[str]) -> None:
-    """Runs the command with the defaults of the preset that `argv` names."""
-    base = presets.preset(preset_name(argv))
+    """Runs the command with the defaults of the preset that `argv` names, and the networks of a model to start from."""
+    base, init = presets.preset(preset_name(argv)), _given(argv, "--init")
+    if init is None or init in INITS:
+        init = None
+    else:
+        base, argv = workflow.settings_of(init, base), _without(argv, "--init")
 
     def train(
         data: str,
@@ -28,6 +34,7 @@ def run(argv: list[str]) -> None:
         preset: str = DEFAULT_PRESET,
         model: OmitArgPrefixes[config.Model] = base.model,
         images: OmitArgPrefixes[config.Data] = base.data,
+        augment: OmitArgPrefixes[config.Augment] = base.augment,
         optim: OmitArgPrefixes[config.Optim] = base.optim,
         train: OmitArgPrefixes[config.Train] = base.train,
         device: str = "auto",
@@ -54,20 +61,33 @@ def run(argv: list[str]) -> None:
         ):
             if given != kept:
                 raise ConfigError(f"{flag} comes from the data and cannot be set to {given}; {instead}.")
-        settings = Config(model=model, data=images, optim=optim, train=train)
+        settings = Config(model=model, data=images, augment=augment, optim=optim, train=train)
         place = out or Path("runs") / (Path(data).name.split(".")[0] or "run")
-        _train(data, place, settings, device, (max_time, hang_minutes), track, dry_run)
+        limits = (max_time, hang_minutes)
+        _train(data, place, settings, init, device, limits, track, dry_run)
 
     run_command(train, argv, "biggan train")
 
 
 def preset_name(argv: list[str]) -> str:
     """The value of `--preset` in `argv`, before all flags are parsed."""
-    words = " ".join(argv).replace("--preset=", "--preset ").split()
-    names = [name for flag, name in itertools.pairwise(words) if flag == "--preset"]
+    return _given(argv, "--preset") or DEFAULT_PRESET
+
+
+def _given(argv: list[str], flag: str) -> str | None:
+    """The value of a flag in `argv`, before all flags are parsed."""
+    pairs = itertools.pairwise([*argv, ""])
+    names = [word.partition("=")[2] or following for word, following in pairs if word.partition("=")[0] == flag]
     if len(set(names)) > 1:
-        raise ConfigError(f"--preset is given as {' and as '.join(names)}; give one.")
-    return names[0] if names else DEFAULT_PRESET
+        raise ConfigError(f"{flag} is given as {' and as '.join(names)}; give one.")
+    return names[0] if names else None
+
+
+def _without(argv: list[str], flag: str) -> list[str]:
+    """`argv` without a flag and its value."""
+    flags = [word.partition("=") for word in argv]
+    follows = [False, *(name == flag and not equals for name, equals, _ in flags)]
+    return [word for word, parts, value in zip(argv, flags, follows, strict=False) if parts[0] != flag and not value]
 
 
 def line(moment: Progress) -> str:
@@ -84,6 +104,7 @@ def _train(
     data: str,
     out: Path,
     settings: Config,
+    init: str | None,
     device: str,
     limits: tuple[float | None, float],
     track: Track,
@@ -99,12 +120,20 @@ def _train(
 
         watch = Watch(say=bar.say, packing=bar.packing, progress=progress)
         if dry_run:
-            resolved, need = workflow.plan(data, settings, device=device, watch=watch)
+            resolved, need = workflow.plan(data, settings, init=init, device=device, watch=watch)
             bar.say("\n".join(described(resolved, need)))
         else:
             most, hang = limits
             workflow.train(
-                data, out, settings, device=device, max_minutes=most, hang_minutes=hang, track=track, watch=watch
+                data,
+                out,
+                settings,
+                init=init,
+                device=device,
+                max_minutes=most,
+                hang_minutes=hang,
+                track=track,
+                watch=watch,
             )
             bar.say(f"Done. Draw from it: biggan sample {out} --seeds 0-15 --out pictures")
 

@@ -91,7 +91,7 @@ def augmented(x: Tensor, u: Tensor, policy: Sequence[Kind], share: Tensor | floa
 
     Args:
         x: Images (N, C, H, W) in [-1, 1].
-        u: Uniforms (N, NUMBERS) in (0, 1), float64, on the images' device.
+        u: Uniforms (N, NUMBERS) in (0, 1), on the images' device.
         policy: Kinds of augmentation.
         share: Probability with which each kind applies to an image.
 

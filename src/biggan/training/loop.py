@@ -17,6 +17,8 @@ from biggan.distributed.processes import share, world_size
 from biggan.distributed.watchdog import alive
 from biggan.latents import Stream
 from biggan.models.build import build
+from biggan.training.adaptive import Adaptive
+from biggan.training.augment import NUMBERS
 from biggan.training.course import Course
 from biggan.training.ema import averaged_copy, ema_decay, update_average
 from biggan.training.steps import DBatch, GBatch, discriminator_step, generator_step
@@ -32,7 +34,7 @@ class Batches(Protocol):
 
 
 class Training:
-    """The networks, their average, their optimizers, the number of images shown, the course: all that a run changes.
+    """The networks, their average, their optimizers, what adapts, the images shown, the course: all that a run changes.
 
     Args:
         config: The settings.
@@ -54,6 +56,7 @@ class Training:
         self.G_ema = averaged_copy(self.G)
         self.optim_g = adam(self.G, config.optim.lr_g, config.optim)
         self.optim_d = adam(self.D, config.optim.lr_d, config.optim)
+        self.adaptive = Adaptive(config.augment, self.device)
 
     def reset(self) -> None:
         """Puts everything where it was when the run was made."""
@@ -95,14 +98,15 @@ def iterate(run: Training, data: Batches) -> Figures:
     run.G.train(), run.D.train()
     factor = lr_factor(run.images, train.total_images, optim)
     course = run.course
-    for optimizer, lr in ((run.optim_g, optim.lr_g * course.lr_g), (run.optim_d, optim.lr_d * course.lr_d)):
+    rate_g = 0.0 if run.images < (run.config.augment.hold_g or 0) else optim.lr_g  # a held G moves its statistics alone
+    for optimizer, lr in ((run.optim_g, rate_g * course.lr_g), (run.optim_d, optim.lr_d * course.lr_d)):
         optimizer.param_groups[0]["lr"] = lr * factor
     figures: Figures = {}
     iteration = run.iteration
     for _ in range(optim.d_steps):
-        figures = discriminator_step(run.G, run.D, run.optim_d, list(d_batches(run, data)), optim)
+        figures = discriminator_step(run.G, run.D, run.optim_d, list(d_batches(run, data)), optim, run.adaptive)
         run.images += train.batch_size
-    figures |= generator_step(run.G, run.D, run.optim_g, list(g_batches(run, iteration)), optim)
+    figures |= generator_step(run.G, run.D, run.optim_g, list(g_batches(run, iteration)), optim, run.adaptive)
     update_average(run.G_ema, run.G, ema_decay(iteration, optim.ema_decay, optim.ema_start, optim.ema_warmup))
     return figures
 
@@ -124,14 +128,30 @@ def microbatches(run: Training, start: int) -> Iterable[tuple[int, int]]:
 
 def d_batches(run: Training, data: Batches) -> Iterable[DBatch]:
     """The next D step's microbatches."""
+    augment = run.config.augment
     for start, count in microbatches(run, run.images + run.course.shift):
-        yield DBatch(*data.batch(start, count), *draws(run, (Stream.Z_D, Stream.Y_D), start, count))
+        real, drawn = data.batch(start, count), draws(run, (Stream.Z_D, Stream.Y_D), start, count)
+        u = uniforms(run, augment.augment, (Stream.AUGMENT_FAKE, Stream.AUGMENT_REAL), start, count)
+        again = uniforms(run, augment.consistency, (Stream.CONSISTENT_FAKE, Stream.CONSISTENT_REAL), start, count)
+        yield DBatch(*real, *drawn, u, again)
 
 
 def g_batches(run: Training, iteration: int) -> Iterable[GBatch]:
     """An iteration's G step's microbatches."""
     for start, count in microbatches(run, iteration * run.config.train.batch_size + run.course.shift):
-        yield GBatch(*draws(run, (Stream.Z_G, Stream.Y_G), start, count))
+        u = uniforms(run, run.config.augment.augment, (Stream.AUGMENT_G,), start, count)
+        yield GBatch(*draws(run, (Stream.Z_G, Stream.Y_G), start, count), u)
+
+
+def uniforms(run: Training, asked: object, streams: Iterable[Stream], start: int, count: int) -> Tensor | None:
+    """What the images start to start + count - 1 of each stream are augmented by, one stream after the other.
+
+    None unless asked for; float32 below 1, for devices that have no float64.
+    """
+    if not asked:
+        return None
+    each = [latents.uniform(run.config.train.seed, stream, start, count, NUMBERS) for stream in streams]
+    return torch.cat(each).float().clamp_(max=1 - 2**-24).to(run.device)
 
 
 Hook = Callable[[Training, Figures], None]

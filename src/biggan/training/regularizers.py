@@ -2,7 +2,7 @@
 
 Orthogonal regularisation keeps weights near orthogonal rows, as a penalty and as its gradient in closed form. A weight
 is a matrix W (filters, rest), its Gram matrix over filters is W Wᵀ. The paper (Section 3.1, Equation 3) keeps filters
-in columns, which is the same matrix. Not here: what LeCam remembers from step to step (`memory.py`).
+in columns, which is the same matrix. Not here: what LeCam remembers from step to step (`adaptive.py`).
 """
 
 from collections.abc import Iterable

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from biggan.config import Optim
@@ -20,10 +20,13 @@ from biggan.distributed.gradients import backward
 from biggan.models.layers import norms
 from biggan.models.network import Discriminator, Generator
 from biggan.models.spectral import advance
+from biggan.training.adaptive import Adaptive
+from biggan.training.augment import Kind, augmented
 from biggan.training.figures import D_FIGURES, d_figures, gradient_norm
 from biggan.training.losses import d_loss, g_loss
-from biggan.training.regularizers import add_orthogonal_gradient
+from biggan.training.regularizers import add_orthogonal_gradient, consistency_penalty, lecam_penalty
 
+CONSISTENT: tuple[Kind, ...] = ("translation",)  # what images are seen again with, for consistency
 MOMENTUM = 0.1  # weight of one step's batch in the running statistics
 
 
@@ -34,6 +37,8 @@ class DBatch(NamedTuple):
     y: Tensor  # their labels (N,)
     z: Tensor  # latents (N, dim_z)
     y_fake: Tensor  # labels to draw (N,)
+    u: Tensor | None = None  # uniforms to augment drawn, then real images with, (2 N, NUMBERS)
+    u_again: Tensor | None = None  # others, to see both again with
 
 
 class GBatch(NamedTuple):
@@ -41,6 +46,7 @@ class GBatch(NamedTuple):
 
     z: Tensor  # latents (N, dim_z)
     y: Tensor  # labels to draw (N,)
+    u: Tensor | None = None  # uniforms to augment with, (N, NUMBERS)
 
 
 def track_statistics(G: Generator, place: int | None, count: int) -> None:
@@ -75,36 +81,96 @@ def travelling(optim: Optim) -> torch.dtype | None:
     return torch.bfloat16 if optim.gradient_precision == "bfloat16" else None
 
 
+def hold(D: Discriminator, num_blocks: int) -> list[nn.Parameter]:
+    """Has D learn, but for its first blocks and what goes before them; gives the parameters that are held.
+
+    Source: Mo et al. 2020 (FreezeD).
+    """
+    D.requires_grad_(True)
+    stem = [D.get_submodule("input_conv")] if num_blocks and hasattr(D, "input_conv") else []
+    modules = [*stem, *list(D.get_submodule("blocks").children())[:num_blocks]]
+    held = [parameter for module in modules for parameter in module.parameters()]
+    for parameter in held:
+        parameter.requires_grad_(False)
+    return held
+
+
+def see(x: Tensor, u: Tensor | None, adaptive: Adaptive | None) -> Tensor:
+    """Images as D sees them in training: augmented where there are uniforms for it."""
+    return x if u is None or adaptive is None else augmented(x, u, adaptive.settings.augment or (), adaptive.share)
+
+
+def penalties(
+    D: Discriminator, x: Tensor, y: Tensor | None, logits: Tensor, u_again: Tensor | None, adaptive: Adaptive
+) -> Tensor:
+    """LeCam's and consistency's penalties of D, strengths included, for drawn then real images x; a scalar."""
+    settings, (on_fake, on_real) = adaptive.settings, logits.chunk(2)
+    total = logits.new_zeros(())
+    if settings.lecam:
+        total = total + settings.lecam * lecam_penalty(on_real, on_fake, adaptive.anchors)
+    if u_again is not None:
+        again = D(augmented(x, u_again, CONSISTENT), y)
+        total = total + 2 * settings.consistency * consistency_penalty(logits, again)  # of drawn plus of real ones
+    return total
+
+
 def discriminator_step(
-    G: Generator, D: Discriminator, optimizer: Optimizer, batches: Sequence[DBatch], optim: Optim
+    G: Generator,
+    D: Discriminator,
+    optimizer: Optimizer,
+    batches: Sequence[DBatch],
+    optim: Optim,
+    adaptive: Adaptive | None = None,
 ) -> dict[str, Tensor]:
     """One optimizer step of D over equal microbatches (paper, Appendix C; BigGAN-PyTorch `train_fns.py`).
 
+    Args:
+        G: Draws; moves nothing but what a per-forward model moves.
+        D: Learns.
+        optimizer: D's.
+        batches: The microbatches.
+        optim: Losses and regularisation.
+        adaptive: What makes little data go far, moved by the step; None for nothing of it.
+
     Returns:
-        `D_FIGURES` as 0-dim tensors, means over the step, and the length of the gradient.
+        `D_FIGURES` as 0-dim tensors, means over the step, the mean sign of D on real images, the gradient's length.
     """
-    D.requires_grad_(True)
+    held = hold(D, adaptive.settings.freeze_d if adaptive else 0)
     optimizer.zero_grad()
     track_statistics(G, None, len(batches))
     figures = []
-    for place, (x, y, z, y_fake) in enumerate(batches, 1):
+    for place, (x, y, z, y_fake, u, u_again) in enumerate(batches, 1):
         with torch.no_grad():
             fake = G(z, G.embed(y_fake))
-        logits = D(torch.cat([fake, x]), torch.cat([y_fake, y]) if D.num_classes else None)
+        both, labels = torch.cat([fake, x]), torch.cat([y_fake, y]) if D.num_classes else None
+        logits = D(see(both, u, adaptive), labels)
         on_fake, on_real = logits.split([len(fake), len(x)])
         loss_real, loss_fake = d_loss(optim.loss, on_real, on_fake)
-        loss = (loss_real + loss_fake) / len(batches)
-        backward(loss, D.parameters(), average=place == len(batches), dtype=travelling(optim))
-        figures.append(d_figures(loss_real, loss_fake, on_real, on_fake))
+        loss = loss_real + loss_fake
+        if adaptive:
+            loss = loss + penalties(D, both, labels, logits, u_again, adaptive)
+        backward(loss / len(batches), D.parameters(), average=place == len(batches), dtype=travelling(optim))
+        sign = on_real.detach().float().sign().mean()
+        figures.append(torch.cat([d_figures(loss_real, loss_fake, on_real, on_fake), sign[None]]))
     add_orthogonal_gradient(D.parameters(), optim.ortho_d, optim.ortho_kind)
     length = gradient_norm(D.parameters())
+    for parameter in held:
+        parameter.grad = torch.zeros_like(parameter)  # Adam leaves it be, and keeps its state in order
     optimizer.step()
     advance(D)
-    return {**dict(zip(D_FIGURES, torch.stack(figures).mean(0), strict=True)), "gradient_d": length}
+    means = dict(zip((*D_FIGURES, "d_sign"), torch.stack(figures).mean(0), strict=True))
+    if adaptive:
+        adaptive.move(means, sum(len(batch.x) for batch in batches))
+    return {**means, "gradient_d": length}
 
 
 def generator_step(
-    G: Generator, D: Discriminator, optimizer: Optimizer, batches: Sequence[GBatch], optim: Optim
+    G: Generator,
+    D: Discriminator,
+    optimizer: Optimizer,
+    batches: Sequence[GBatch],
+    optim: Optim,
+    adaptive: Adaptive | None = None,
 ) -> dict[str, Tensor]:
     """One optimizer step of G over equal microbatches, D's weights held.
 
@@ -114,9 +180,9 @@ def generator_step(
     D.requires_grad_(False)
     optimizer.zero_grad()
     losses = []
-    for place, (z, y) in enumerate(batches):
+    for place, (z, y, u) in enumerate(batches):
         track_statistics(G, place, len(batches))
-        loss = g_loss(optim.loss, D(G(z, G.embed(y)), y if D.num_classes else None))
+        loss = g_loss(optim.loss, D(see(G(z, G.embed(y)), u, adaptive), y if D.num_classes else None))
         last = place == len(batches) - 1
         backward(loss / len(batches), G.parameters(), average=last, dtype=travelling(optim))
         losses.append(loss.detach())

@@ -7,7 +7,9 @@ held (`Augment.freeze_d`, `Augment.hold_g`), and reading the model (`models/bund
 """
 
 import dataclasses
+import hashlib
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from biggan import latents
-from biggan.config import Model
+from biggan.config import Augment, Model
 from biggan.data.packed import Packed
 from biggan.errors import ConfigError
 from biggan.models.build import skeleton
@@ -29,6 +31,40 @@ DRAWS = 16  # pictures of each old class likewise
 TOLD = 8  # classes whose beginning is said
 SHAPING = ("architecture", "resolution", "g_blocks", "g_widths", "g_channels", "d_blocks", "d_widths", "d_channels")
 """Settings that are named first where shapes differ, as the others follow from them."""
+
+
+class Origin(NamedTuple):
+    """Where a run starts from, for its record."""
+
+    source: str  # as it was asked for
+    bundle: Bundle
+
+    @property
+    def sha256(self) -> str:
+        """Of all that the run takes from the model, in hexadecimal."""
+        digest = hashlib.sha256()
+        for network in (self.bundle.G, self.bundle.D):
+            for name, tensor in sorted(network.state_dict().items() if network else ()):
+                digest.update(name.encode())
+                digest.update(memoryview(tensor.contiguous().flatten().numpy()).cast("B"))
+        return digest.hexdigest()
+
+
+def check_start(model: Model, augment: Augment, bundle: Bundle | None) -> None:
+    """Checks a run's settings against the model that it starts from, if there is one.
+
+    Raises:
+        ConfigError: They do not go together; the message names the flag.
+    """
+    if bundle is not None:
+        check_fits(model, bundle)
+    if augment.freeze_d:
+        D = None if bundle is None else bundle.D
+        blocks = 0 if D is None else len(list(D.get_submodule("blocks").children()))
+        if not blocks:
+            raise ConfigError("--freeze-d keeps the first blocks of a D from --init, and there is none; leave it out.")
+        if augment.freeze_d > blocks:
+            raise ConfigError(f"--freeze-d is {augment.freeze_d}; allowed is 0 to {blocks}, the blocks of D.")
 
 
 def check_fits(model: Model, bundle: Bundle) -> None:

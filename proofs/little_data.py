@@ -1,0 +1,266 @@
+"""Little data on Fashion-MNIST at equal CPU time: augmentation and LeCam against none, another model against scratch.
+
+`python proofs/little_data.py FOLDER` makes the runs of `RUNS` that FOLDER lacks, one after another; it can be stopped
+at any time, and begins again at the last distance that was measured. With all there it writes
+`docs/proofs/little_data.md`.
+`python proofs/little_data.py FOLDER show` prints what is there so far.
+"""
+
+import copy
+import json
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import torch
+from _report import write
+from torch import Tensor
+
+from biggan import latents, presets
+from biggan.config import PLAIN, Augment, Config, Data
+from biggan.data.loader import Loader
+from biggan.data.packed import Packed, prepare
+from biggan.evaluation.distances import Estimate, kernel_distance
+from biggan.evaluation.features import efficientnet_lite
+from biggan.evaluation.leaks import leaks
+from biggan.models.bundle import Bundle, load_bundle, save_bundle
+from biggan.models.network import Generator
+from biggan.models.statistics import Statistics, Table, standing_row
+from biggan.training import state, transfer
+from biggan.training.little import LECAM, POLICY
+from biggan.training.loop import Training, iterate
+
+PIXELS, DRAWN = 64, 1_000  # at which the judging network looks; pictures drawn for a distance
+SOME = 50  # images of a class that are little data
+LITTLE = replace(PLAIN, augment=POLICY, lecam=LECAM)
+MOST, MOST_TIME = 0.4, 0.5  # what is claimed
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train."""
+
+    augment: Augment
+    each: int | None = SOME  # images of a class; None for all
+    classes: tuple[int, ...] = tuple(range(10))
+    seconds: float = 600.0  # CPU seconds of training
+    points: int = 12  # distances on the way
+    init: bool = False  # from the model of the other five classes
+
+
+FIRST, LAST = (0, 1, 2, 3, 4), (5, 6, 7, 8, 9)
+ARMS = {
+    "none": Arm(PLAIN),
+    "little": Arm(LITTLE),
+    "none, all data": Arm(PLAIN, None, seconds=300.0, points=3),
+    "little, all data": Arm(LITTLE, None, seconds=300.0, points=3),
+    "five classes": Arm(PLAIN, None, FIRST, points=3),
+    "scratch": Arm(LITTLE, SOME, LAST, 300.0, 15),
+    "init": Arm(LITTLE, SOME, LAST, 300.0, 15, init=True),
+}
+RUNS = [
+    *((arm, seed) for seed in (0,) for arm in ("none", "little", "five classes", "scratch", "init")),
+    *((arm, seed) for seed in (1, 2) for arm in ("none", "little", "scratch", "init")),
+    *((arm, seed) for seed in (0, 1, 2) for arm in ("none, all data", "little, all data")),
+]
+
+
+def settings(seed: int, arm: Arm) -> Config:
+    """`cpu-small` with constant learning rates, so that a run has no planned end."""
+    base = presets.preset("cpu-small")
+    model = replace(base.model, image_channels=1, num_classes=len(arm.classes))
+    train = replace(base.train, seed=seed, precision="float32", total_images=10**9)
+    optim = replace(base.optim, lr_schedule="constant")
+    return replace(base, model=model, optim=optim, train=train, augment=arm.augment)
+
+
+def data(name: str, classes: tuple[int, ...], each: int | None) -> Packed:
+    """The first `each` images of some classes of a bundled set."""
+    packed = prepare(name, 32, Data())
+    chosen = [np.flatnonzero(packed.labels == k)[:each] for k in classes]
+    labels = np.repeat(np.arange(len(classes)), [len(part) for part in chosen])
+    images = np.array(packed.images)[np.concatenate(chosen)]
+    return replace(packed, images=images, labels=labels, class_names=[packed.class_names[k] for k in classes])
+
+
+def pictures(packed: Packed) -> Tensor:
+    """All images, (N, 1, 32, 32) in [-1, 1]."""
+    return torch.from_numpy(packed.images).permute(0, 3, 1, 2) / 127.5 - 1
+
+
+@torch.no_grad()
+def drawn(G: Generator) -> Tensor:
+    """DRAWN pictures of an averaged G, the same seeds each time, every class as often."""
+    G = copy.deepcopy(G).eval()
+    G.use_statistics(standing_row(G))
+    z, y = latents.draw(range(DRAWN), G.dim_z), torch.arange(DRAWN) % G.num_classes
+    return torch.cat([G(part, G.embed(of)) for part, of in zip(z.split(100), y.split(100), strict=True)])
+
+
+class Judge:
+    """Kernel distance to the held-out images of some classes."""
+
+    def __init__(self, classes: tuple[int, ...]) -> None:
+        self.network = efficientnet_lite(0, PIXELS)
+        self.held = pictures(data("fashion-mnist-test", classes, None))
+        self.real = self.features(self.held)
+
+    @torch.no_grad()
+    def features(self, x: Tensor) -> Tensor:
+        """(N, 1, 32, 32) in [-1, 1] → (N, 1280)."""
+        return torch.cat([self.network.features(part) for part in x.split(100)])
+
+    def __call__(self, x: Tensor) -> Estimate:
+        """Of drawn pictures."""
+        return kernel_distance(self.real, self.features(x))
+
+
+class Run:
+    """One arm with one seed, in a folder of its own."""
+
+    def __init__(self, folder: Path, name: str, seed: int) -> None:
+        self.name, self.seed, self.arm = name, seed, ARMS[name]
+        self.points, self.place = folder / "points.jsonl", folder / f"{name}-{seed}"
+        self.model = folder / "five classes.model"
+
+    def go(self) -> None:
+        """Trains to the end, from where it was."""
+        arm = self.arm
+        packed, judge = data("fashion-mnist", arm.classes, arm.each), Judge(arm.classes)
+        run, loader = Training(settings(self.seed, arm), torch.device("cpu")), Loader(packed, self.seed)
+        used, done = self.restore(run, packed)
+        while done < arm.points:
+            began = time.process_time()
+            figures = iterate(run, loader)
+            used += time.process_time() - began
+            if used >= arm.seconds * (done + 1) / arm.points:
+                done += 1
+                x = drawn(run.G_ema)
+                values = {key: round(float(figure), 4) for key, figure in figures.items()}
+                if done == arm.points and arm.augment.augment:
+                    values |= {f"leak of {kind}": leak for kind, leak in leaks(judge.held, x, POLICY).items()}
+                self.keep(run, used, done, {**judge(x)._asdict(), **values})
+        if self.name == "five classes":
+            row = standing_row(run.G_ema)
+            run.G_ema.use_statistics(row)
+            statistics = Statistics({"none": Table(torch.zeros(1), {name: row[name][None] for name in row})})
+            save_bundle(self.model, Bundle(run.G_ema, run.D, packed.class_names, statistics), None)
+
+    def restore(self, run: Training, packed: Packed) -> tuple[float, int]:
+        """Seconds used and distances measured before."""
+        saved = state.load_latest(self.place, print)
+        if saved is None:
+            if self.arm.init:
+                print(transfer.load(run.G, run.D, load_bundle(self.model), packed, self.seed), flush=True)
+                run.G_ema.load_state_dict(run.G.state_dict())
+            return 0.0, 0
+        for part in ("G", "D", "G_ema"):
+            getattr(run, part).load_state_dict(saved.tensors[part])
+        for part in ("optim_g", "optim_d"):
+            state.load_optimizer(getattr(run, part), saved.tensors[part])
+        run.adaptive.load(saved.tensors["adaptive"])
+        run.images = saved.images
+        return saved.record["used"], saved.record["done"]
+
+    def keep(self, run: Training, used: float, done: int, values: dict[str, Any]) -> None:
+        """Adds a line to the points and saves a state; a line without its state is measured, and added, again."""
+        about = {"arm": self.name, "seed": self.seed, "point": done, "seconds": round(used, 1), "images": run.images}
+        with self.points.open("a") as lines:
+            lines.write(json.dumps(about | values) + "\n")
+        tensors = {part: dict(getattr(run, part).state_dict()) for part in ("G", "D", "G_ema")}
+        tensors |= {part: state.optimizer_tensors(getattr(run, part)) for part in ("optim_g", "optim_d")}
+        record = {"used": used, "done": done}
+        state.save_state(self.place, run.images, tensors | {"adaptive": run.adaptive.tensors()}, record)
+        state.prune(self.place, 1)
+
+
+Curves = dict[tuple[str, int], dict[int, dict[str, Any]]]
+
+
+def curves(folder: Path) -> Curves:
+    """(Arm, seed) -> number of a point -> its line."""
+    found: Curves = {}
+    file = folder / "points.jsonl"
+    for text in file.read_text().splitlines() if file.exists() else ():
+        line = json.loads(text)
+        found.setdefault((line["arm"], line["seed"]), {})[line["point"]] = line
+    return found
+
+
+def is_done(found: Curves, run: tuple[str, int]) -> bool:
+    """Whether a run has all its points."""
+    return len(found.get(run, {})) == ARMS[run[0]].points
+
+
+def table(found: Curves) -> dict[str, object]:
+    """A row for each run: distance at each point."""
+    rows: dict[str, object] = {}
+    for (arm, seed), points in found.items():
+        step = ARMS[arm].seconds / ARMS[arm].points
+        values = ", ".join(f"{line['value']:.2f}" for _, line in sorted(points.items()))
+        rows[f"{arm}, seed {seed}, every {step:.0f} s"] = values
+    return rows
+
+
+def last_and_best(found: Curves, arm: str) -> tuple[float, float]:
+    """Means over seeds of an arm's last and best distance."""
+    runs = [[points[i]["value"] for i in sorted(points)] for (name, _), points in found.items() if name == arm]
+    return mean(values[-1] for values in runs), mean(min(values) for values in runs)
+
+
+def share_of_time(found: Curves, seed: int) -> float:
+    """CPU time in which starting from the model reaches the best that scratch reaches, as a share of scratch's."""
+    scratch, init = (sorted(found[arm, seed].values(), key=lambda line: line["point"]) for arm in ("scratch", "init"))
+    best = min(scratch, key=lambda line: line["value"])
+    reached = [line["seconds"] for line in init if line["value"] <= best["value"]]
+    return reached[0] / best["seconds"] if reached else float("inf")
+
+
+def report(found: Curves) -> bool:
+    """Writes the figures down; whether they are as claimed."""
+    ends = {arm: last_and_best(found, arm) for arm in ARMS}
+    ratio = ends["little"][0] / ends["none"][0]
+    full = ends["little, all data"][0] / ends["none, all data"][0]
+    shares = [share_of_time(found, seed) for seed in (0, 1, 2)]
+    told = {arm: f"last {last:.2f}, best {best:.2f}" for arm, (last, best) in ends.items()}
+    lines = [line for points in found.values() for line in points.values()]
+    worst = max((value for line in lines for key, value in line.items() if key.startswith("leak of")), default=0.0)
+    figures: dict[str, object] = {
+        "little over none, last": f"{ratio:.2f}",
+        "little over none, best": f"{ends['little'][1] / ends['none'][1]:.2f}",
+        "forced on all data, over none": f"{full:.2f} (it is chosen below 5,000 images only)",
+        "init, share of scratch's time to its best": ", ".join(f"{share:.2f}" for share in shares),
+        "largest leak of an augmentation": f"{worst:.2f}",
+        **told,
+        **table(found),
+    }
+    what = (
+        f"`cpu-small` with constant learning rates, one thread, float32. Kernel distances of EfficientNet-Lite0's "
+        f"features at {PIXELS} px between {DRAWN:,} pictures of the averaged generator and the held-out images; "
+        f"seconds are CPU seconds of training. none and little: {SOME} images a class of Fashion-MNIST, little with "
+        f"--augment {' '.join(POLICY)} --lecam {LECAM:g}. scratch and init: {SOME} images of each of the last five "
+        f"classes, both as little; init starts from a model of the first five (all their images)."
+    )
+    write("little_data", "Little data goes further", what, figures)
+    return ratio <= MOST and max(shares) <= MOST_TIME
+
+
+def main(folder: Path, show: bool) -> None:
+    torch.set_num_threads(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    for run in RUNS:
+        if not show and not is_done(curves(folder), run):
+            Run(folder, *run).go()
+    found = curves(folder)
+    for name, values in table(found).items():
+        print(f"{name}: {values}")
+    if all(is_done(found, run) for run in RUNS):
+        sys.exit(not report(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:] == ["show"])

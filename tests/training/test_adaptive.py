@@ -1,0 +1,50 @@
+"""What is remembered: averages of D's outputs and the share of augmented images, moved by whole steps."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from biggan.config import PLAIN
+from biggan.training.adaptive import Adaptive
+
+CPU = torch.device("cpu")
+
+
+def step(real: float, fake: float, sign: float = 0.0) -> dict[str, torch.Tensor]:
+    return {name: torch.tensor(float(value)) for name, value in (("d_real", real), ("d_fake", fake), ("d_sign", sign))}
+
+
+def test_anchors_are_moving_averages_from_zero():
+    adaptive = Adaptive(replace(PLAIN, lecam=0.1, lecam_decay=0.75), CPU)
+    adaptive.move(step(1.0, -2.0), 8)
+    assert adaptive.anchors.tolist() == [0.25, -0.5]
+    adaptive.move(step(1.0, -2.0), 8)
+    assert adaptive.anchors.tolist() == [0.4375, -0.875]
+
+
+def test_the_share_is_fixed_without_a_target_and_adapts_with_one():
+    fixed = Adaptive(replace(PLAIN, augment_share=0.7), CPU)
+    adaptive = Adaptive(replace(PLAIN, augment_share=0.7, ada_target=0.6, ada_images=100), CPU)
+    assert float(adaptive.share) == 0
+    for _ in range(3):
+        fixed.move(step(0, 0, 1.0), 8)
+        adaptive.move(step(0, 0, 1.0), 8)
+    assert float(fixed.share) == pytest.approx(0.7)
+    assert float(adaptive.share) == pytest.approx(0.24)
+
+
+def test_it_is_put_back_bit_for_bit():
+    settings = replace(PLAIN, ada_target=0.6)
+    adaptive, other = Adaptive(settings, CPU), Adaptive(settings, CPU)
+    for i in range(5):
+        adaptive.move(step(0.3 * i, -0.1, 0.9), 8)
+    other.load({name: tensor.clone() for name, tensor in adaptive.tensors().items()})
+    for each in (adaptive, other):
+        each.move(step(0.1, 0.2, -0.4), 8)
+    assert all(torch.equal(tensor, other.tensors()[name]) for name, tensor in adaptive.tensors().items())
+
+
+def test_a_state_of_something_else_is_refused():
+    with pytest.raises(KeyError):
+        Adaptive(PLAIN, CPU).load({"anchors": torch.zeros(2)})
