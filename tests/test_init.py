@@ -1,6 +1,7 @@
 """Runs that start from another model, and runs of little data: chosen, said, resumed as one."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,19 @@ from biggan import atomic, presets, workflow
 from biggan.cli.main import main
 from biggan.config import PLAIN, Config
 from biggan.errors import ConfigError
+from biggan.models import statistics
 from biggan.sitting import Watch
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tables() -> Iterator[None]:
+    """Models with few and cheap tables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "NUM_LATENTS", 64)
+        patch.setattr(statistics, "NUM_LATENTS_ON_GRID", 64)
+        patch.setattr(statistics, "TRUNCATIONS", (0.5, 1.0))
+        patch.setattr(statistics, "THRESHOLDS", (1.0,))
+        yield
 
 
 @pytest.fixture(scope="module")
