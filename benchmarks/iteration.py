@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 
 from biggan import presets
-from biggan.training.calibration import Noise
 from biggan.training.loop import Training, iterate
+from biggan.training.trial import Noise
 
 REPORTS = Path(__file__).parent / "reports"
 ROUNDS = 7

@@ -1,9 +1,9 @@
 """Whether the planner is right here: predicted against measured peak memory and time of ten configurations.
 
-`OMP_NUM_THREADS=1 python benchmarks/planner.py [--quick]`. Rates are taken first, from small runs of their own
-(`training/calibration.py`), none of which is among the ten. Each configuration then runs in a fresh process: memory is
-the resident high-water mark of its iterations less what was resident after a warm-up of a tiny run, time the least of
-several iterations. Prints a JSON line for machines and writes a report.
+`OMP_NUM_THREADS=1 python benchmarks/planner.py [--quick]`. Time is told by a trial of one or two microbatches
+(`training/trial.py`), memory by shapes alone. Each configuration then runs in a fresh process: memory is the resident
+high-water mark of that process, and of its iterations less what was resident after a warm-up of a tiny run; time is the
+median of several iterations. Prints a JSON line for machines and writes a report.
 """
 
 import json
@@ -15,15 +15,15 @@ import time
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from statistics import median
 
 import torch
 
 from biggan import presets
 from biggan.config import Config
-from biggan.training.calibration import Noise, measure_rates
 from biggan.training.loop import Training, iterate
 from biggan.training.memory import estimate
-from biggan.training.planning import tally
+from biggan.training.trial import Noise, iteration_seconds
 
 REPORTS = Path(__file__).parent / "reports"
 ROUNDS = 5
@@ -53,7 +53,7 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def measure(name: str) -> tuple[int, float]:
+def measure(name: str) -> dict[str, float]:
     """Bytes and seconds of a case, in this process, which must be fresh."""
     tiny = presets.preset("tiny")
     iterate(Training(tiny, torch.device("cpu")), Noise(tiny))  # loads the libraries
@@ -61,38 +61,41 @@ def measure(name: str) -> tuple[int, float]:
     config = settings(name)
     run, data = Training(config, torch.device("cpu")), Noise(config)
     Path("/proc/self/clear_refs").write_text("5")
-    iterate(run, data)
     seconds = []
-    for _ in range(ROUNDS):
+    for _ in range(1 + ROUNDS):
         began = time.perf_counter()
         iterate(run, data)
         seconds.append(time.perf_counter() - began)
     status = Path("/proc/self/status").read_text().splitlines()
     high = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-    return high - before, min(seconds)
+    return {"memory": high, "of the run": high - before, "seconds": median(seconds[1:])}
+
+
+def told(name: str) -> dict[str, float]:
+    """The planner's word on the same."""
+    config = settings(name)
+    need, train = estimate(config), config.train
+    seconds = iteration_seconds(config, train.batch_size // (train.microbatch or train.batch_size))
+    return {"memory": need.memory, "of the run": need.memory - need.program, "seconds": seconds}
 
 
 def main() -> None:
-    if len(sys.argv) == 3 and sys.argv[1] == "--case":
-        print(json.dumps(measure(sys.argv[2])))
+    if len(sys.argv) == 3 and sys.argv[1] in ("--case", "--told"):
+        print(json.dumps((measure if sys.argv[1] == "--case" else told)(sys.argv[2])))
         return
     load = os.getloadavg()[0]
-    rates = measure_rates()
-    rows, worst = [], {"memory": 0.0, "seconds": 0.0}
+    rows, worst = [], dict.fromkeys(("memory", "of the run", "seconds"), 0.0)
     for name in list(CASES)[: 2 if "--quick" in sys.argv else None]:
-        out = subprocess.run([sys.executable, __file__, "--case", name], check=True, capture_output=True, text=True)
-        memory, seconds = json.loads(out.stdout)
-        config = settings(name)
-        micro = config.train.microbatch or 1
-        need = estimate(config)
-        told = (
-            need.memory - need.program,
-            rates.seconds(tally(config, micro, config.train.batch_size // micro, gpu=False)),
-        )
-        off = {"memory": told[0] / memory - 1, "seconds": told[1] / seconds - 1}
+        said, found = (ask(how, name) for how in ("--told", "--case"))
+        off = {key: said[key] / found[key] - 1 for key in worst}
         worst = {key: max(worst[key], abs(value)) for key, value in off.items()}
-        sizes = f"{told[0] / 2**20:,.0f} | {memory / 2**20:,.0f} | {off['memory']:+.1%}"
-        rows.append(f"| {name} | {sizes} | {told[1]:.3f} | {seconds:.3f} | {off['seconds']:+.1%} |")
+        sizes = (
+            f"{said[key] / 2**20:,.0f} | {found[key] / 2**20:,.0f} | {off[key]:+.1%}"
+            for key in ("memory", "of the run")
+        )
+        rows.append(
+            f"| {name} | {' | '.join(sizes)} | {said['seconds']:.3f} | {found['seconds']:.3f} | {off['seconds']:+.1%} |"
+        )
         print(rows[-1], flush=True)
     print(json.dumps({"benchmark": "planner", "worst": worst, "threads": torch.get_num_threads()}))
     loads = f"load {load:.2f} before and {os.getloadavg()[0]:.2f} after"
@@ -100,11 +103,19 @@ def main() -> None:
         f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, {loads}, {date.today()}."
     )
     head = (
-        "| configuration | MiB told | measured | off | seconds told | measured | off |\n|---|---|---|---|---|---|---|"
+        "| configuration | MiB of the process told | measured | off | MiB of the run told | measured | off "
+        "| seconds told | measured | off |\n|---|---|---|---|---|---|---|---|---|---|"
     )
     text = "\n".join(["# The planner against this machine", "", about, "", head, *rows, ""])
     REPORTS.mkdir(exist_ok=True)
     (REPORTS / f"planner_{platform.machine()}-{torch.get_num_threads()}-threads_{date.today()}.md").write_text(text)
+
+
+def ask(how: str, name: str) -> dict[str, float]:
+    """The answer of a fresh process."""
+    out = subprocess.run([sys.executable, __file__, how, name], check=True, capture_output=True, text=True)
+    answer: dict[str, float] = json.loads(out.stdout)
+    return answer
 
 
 if __name__ == "__main__":

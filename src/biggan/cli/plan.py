@@ -12,10 +12,10 @@ from biggan.cli.parse import run_command
 from biggan.cli.train import DEFAULT_PRESET, preset_name
 from biggan.config import Config
 from biggan.errors import ConfigError
-from biggan.training.calibration import measure_rates
 from biggan.training.hardware import installed_memory, pick_precision
 from biggan.training.memory import CACHE, HEAP
-from biggan.training.planning import CPU_LINKS, GPU_LINKS, Links, Plan, at_rate, plan, tally
+from biggan.training.planning import CPU_LINKS, GPU_LINKS, Links, Plan, at_rate, plan
+from biggan.training.trial import iteration_seconds
 
 IMAGENET, OTHERS = 1_281_167, 50_000  # images of ImageNet, which has a thousand classes, and of CIFAR-10
 
@@ -31,7 +31,7 @@ TRAFFIC = (
     "(D steps + 2); an all-reduce of b bytes over p devices: 2 (p - 1) / p b / bandwidth + 2 (p - 1) hops, or "
     "2 b / bandwidth + 2 log2(p) hops where that is less; nothing overlaps"
 )
-COMPUTE = "2 x multiply-adds / --tflops, or a device's images / --rate, or the measured kernels' time; + traffic"
+COMPUTE = "2 x multiply-adds / --tflops, or a device's images / --rate, or a trial's time; + traffic"
 
 
 class Line(NamedTuple):
@@ -78,7 +78,7 @@ def run(argv: list[str]) -> None:
             cpu_memory: GiB for each of them; this machine's, shared by all, if not given.
             rate: Real images a second that one device alone shows to D.
             tflops: Or 10^12 floating-point operations a second that one device reaches, not its peak.
-            measure: Or measure this machine's CPU for about half a minute.
+            measure: Or run a few iterations of one or two microbatches on this machine's CPU.
             per_node: Devices in a machine; 8 GPUs, all CPUs.
             link: GB/s between the devices of a machine, one way; 100 for GPUs, 1 for CPUs.
             link_latency: Microseconds of a hop between them; 10 and 50.
@@ -106,8 +106,7 @@ def run(argv: list[str]) -> None:
         made = plan(settings, devices, each or installed_memory(cpu) / devices, gpu=gpu, links=links)
         if measure:
             print("Measuring this machine ...", flush=True)
-            counted = tally(made.config, made.config.train.microbatch or 1, made.accumulation, gpu=False)
-            made = replace(made, compute_seconds=measure_rates(precision).seconds(counted))
+            made = replace(made, compute_seconds=iteration_seconds(made.config, made.accumulation))
         elif rate is not None or tflops is not None:
             made = at_rate(made, images_per_second=rate, tflops=tflops)
         count = dataset_images or (IMAGENET if model.num_classes == 1000 else OTHERS)

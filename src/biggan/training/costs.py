@@ -1,8 +1,8 @@
-"""What an iteration costs, found by running its own code on shapes alone: kernels, multiply-adds, bytes, peak memory.
+"""What an iteration costs, found by running its own code on shapes alone: kernels, multiply-adds, peak memory.
 
 The steps of `steps.py` run on the meta device and every kernel below autograd is written down. Every number found is
-a straight line in the microbatch, so two walks, of microbatches of 2 and 3, give it for all. Not here: how long a
-kernel takes (`calibration.py`), what a machine has (`hardware.py`), many devices (`planning.py`).
+a straight line in the microbatch, so two walks, of microbatches of 2 and 3, give it for all. Not here: how long it
+takes (`trial.py`), what a machine has (`hardware.py`), many devices (`planning.py`).
 """
 
 import contextlib
@@ -28,19 +28,13 @@ from biggan.models.resample import down_conv, up_conv
 from biggan.training.hardware import compute_dtype
 from biggan.training.steps import DBatch, GBatch, discriminator_step, generator_step
 
-BLOCK = 8  # channels that a CPU's convolution takes at once; a kernel of 3 channels costs as one of 8
-
 
 class Kernel(NamedTuple):
-    """One kernel of an iteration, each number a line in the microbatch once walked."""
+    """One kernel of an iteration, its multiply-adds a line in the microbatch once walked."""
 
     name: str
     """The operator, such as `convolution`; `convolution:transposed` and the like tell its forms apart."""
     multiply_adds: float
-    padded: float
-    """Multiply-adds with channels rounded up to whole blocks."""
-    bytes: float
-    """Bytes of what it reads and writes, caches set aside."""
 
 
 class Recorder(TorchDispatchMode):
@@ -72,7 +66,7 @@ class Recorder(TorchDispatchMode):
         for tensor in made:
             self._hold(tensor)
         if not func.is_view:
-            self.kernels.append(_kernel(func, args, kwargs, out, made))
+            self.kernels.append(_kernel(func, args, kwargs, out))
 
     def _hold(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
@@ -90,20 +84,15 @@ class Recorder(TorchDispatchMode):
         return released
 
 
-def _kernel(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, made: list[Tensor]) -> Kernel:
+def _kernel(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Kernel:
     from torch.utils.flop_counter import flop_registry
 
     packet, name = func.overloadpacket, func.overloadpacket.__name__
-    given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-    moved = sum(t.numel() * t.element_size() for t in (*given, *made))
     macs = flop_registry[packet](*args, **kwargs, out_val=out) // 2 if packet in flop_registry else 0
-    padded = float(macs)
     if name.startswith("convolution"):
         weight, transposed = (args[2], args[7]) if name == "convolution_backward" else (args[1], args[6])
-        for channels in weight.shape[:2]:
-            padded *= -(-channels // BLOCK) * BLOCK / channels
         name += ":transposed" if transposed else f":{weight.shape[2]}"
-    return Kernel(name, macs, padded, moved)
+    return Kernel(name, macs)
 
 
 class _Attention(TorchFunctionMode):
@@ -137,10 +126,8 @@ class Walk:
     """One step of one network over one or two microbatches."""
 
     names: tuple[str, ...]
-    """Of the kernels, in order; their numbers follow."""
+    """Of the kernels, in order."""
     multiply_adds: Line
-    padded: Line
-    bytes: Line
     sizes: Line
     """Bytes of each storage."""
     events: NDArray[np.int64]
@@ -153,8 +140,8 @@ class Walk:
 
     def kernels(self, microbatch: int) -> list[Kernel]:
         """All kernels in order."""
-        numbers = (_at(line, microbatch) for line in (self.multiply_adds, self.padded, self.bytes))
-        return [Kernel(*each) for each in zip(self.names, *numbers, strict=True)]
+        numbers = _at(self.multiply_adds, microbatch)
+        return [Kernel(*each) for each in zip(self.names, numbers, strict=True)]
 
 
 def _at(line: Line, microbatch: int) -> NDArray[np.float64]:
@@ -187,9 +174,9 @@ def walk(
         ConfigError: As `models.build.generator`.
     """
     small, large = (_record(step, model, optim, precision, gpu, count, n, recompute) for n in (2, 3))
-    macs, padded, moved = (_line([k[i] for k in small.kernels], [k[i] for k in large.kernels]) for i in (1, 2, 3))
+    macs = _line([kernel.multiply_adds for kernel in small.kernels], [kernel.multiply_adds for kernel in large.kernels])
     names, sizes = tuple(kernel.name for kernel in small.kernels), _line(small.sizes, large.sizes)
-    return Walk(names, macs, padded, moved, sizes, np.array(small.events))
+    return Walk(names, macs, sizes, np.array(small.events))
 
 
 def _record(

@@ -6,54 +6,28 @@ share of communication is an upper bound). Not here: the walk that counts (`cost
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from biggan.config import Config
-from biggan.models.build import skeleton
+from biggan.models.build import count_parameters, skeleton
 from biggan.models.layers import norms
 from biggan.training.costs import walk
 from biggan.training.memory import FLOAT, Need, estimate, fitting_microbatch
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Kernels of one name in one iteration of one process."""
-
-    calls: float
-    multiply_adds: float
-    padded: float
-    bytes: float
-
-
-def tally(config: Config, microbatch: int, accumulation: int, *, gpu: bool) -> Mapping[str, Tally]:
-    """All kernels of one process's iteration by name: D steps, a G step, both optimizers, the average.
+def multiply_adds(config: Config, microbatch: int, accumulation: int, *, gpu: bool) -> float:
+    """Multiply-adds of one process's iteration: all D steps and the G step, forward and backward.
 
     Raises:
         ConfigError: The networks cannot be built.
     """
-    total: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * 4)
+    total, train = 0.0, config.train
     for step, times in (("D", config.optim.d_steps), ("G", 1)):
         weights = {1: 1} if accumulation == 1 else {1: 2 - accumulation, 2: accumulation - 1}
         for count, weight in weights.items():  # the first microbatch and, as often as it comes, the second
-            train = config.train
             found = walk(step, config.model, config.optim, train.precision, gpu, count, train.recompute)
-            for kernel in found.kernels(microbatch):
-                for i, value in enumerate((1, *kernel[1:])):
-                    total[kernel.name][i] += times * weight * value
-    g, d, state = _sizes(config)
-    adam, average = 4 * FLOAT * (g + config.optim.d_steps * d), 2 * FLOAT * state
-    total["_fused_adam_"] = [1 + config.optim.d_steps, 0, 0, adam]
-    total["_foreach_lerp_"] = [1, 0, 0, average]
-    return {name: Tally(*values) for name, values in total.items()}
-
-
-def _sizes(config: Config) -> tuple[int, int, int]:
-    """Parameters of G and of D, numbers in G's state."""
-    G, D = skeleton(config.model)
-    g, d = (sum(p.numel() for p in network.parameters()) for network in (G, D))
-    return g, d, sum(tensor.numel() for tensor in G.state_dict().values())
+            total += times * weight * sum(kernel.multiply_adds for kernel in found.kernels(microbatch))
+    return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +90,7 @@ def traffic(config: Config, devices: int, accumulation: int, links: Links) -> Tr
     """
     if devices == 1:
         return Traffic(0, 0, 0, 0.0)
-    g, d, _ = _sizes(config)
+    g, d = (count_parameters(network) for network in skeleton(config.model))
     sent_bytes = 2 if config.optim.gradient_precision == "bfloat16" else FLOAT
     steps = [sent_bytes * d] * config.optim.d_steps + [sent_bytes * g]
     channels = [norm.stored_mean.numel() for _, norm in norms(skeleton(config.model)[0]) if norm.kind == "batch"]
@@ -202,7 +176,7 @@ def plan(
     config = replace(config, train=replace(config.train, microbatch=microbatch))
     need = estimate(config, devices, gpu=gpu)
     accumulation = config.train.batch_size // devices // microbatch
-    macs = sum(kernels.multiply_adds for kernels in tally(config, microbatch, accumulation, gpu=gpu).values())
+    macs = multiply_adds(config, microbatch, accumulation, gpu=gpu)
     sent = traffic(config, devices, accumulation, links)
     return Plan(config, devices, accumulation, need, macs, sent, 0.0)
 

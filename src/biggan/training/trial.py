@@ -1,0 +1,61 @@
+"""How long an iteration takes on this machine: a few are run, on images that cost nothing to read.
+
+Not here: what an iteration consists of (`costs.py`), what processes send each other (`planning.py`).
+"""
+
+import time
+from dataclasses import replace
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from biggan.config import Config
+from biggan.distributed.processes import alone
+from biggan.training.hardware import compute_dtype
+from biggan.training.loop import Training, iterate
+
+ROUNDS = 3
+
+
+class Noise:
+    """Real images that cost nothing to read."""
+
+    def __init__(self, config: Config) -> None:
+        size = (config.train.batch_size, config.model.image_channels, *(config.model.resolution,) * 2)
+        self.x = torch.rand(size).contiguous(memory_format=torch.channels_last) * 2 - 1
+        self.y = torch.arange(config.train.batch_size) % max(config.model.num_classes, 1)
+
+    def batch(self, start: int, count: int) -> tuple[Tensor, Tensor]:
+        return self.x[:count], self.y[:count]
+
+
+def iteration_seconds(config: Config, accumulation: int) -> float:
+    """Seconds of one process's iteration on this machine's CPU, without what processes send each other.
+
+    Every microbatch after the second takes as long as the second, so iterations of one and of two tell all.
+
+    Args:
+        config: The settings, with a microbatch and a precision.
+        accumulation: Microbatches of a step.
+
+    Raises:
+        ConfigError: The networks cannot be built.
+    """
+    one = _median(config, 1)
+    return one if accumulation == 1 else one + (accumulation - 1) * (_median(config, 2) - one)
+
+
+def _median(config: Config, count: int) -> float:
+    """Median seconds of iterations of `count` microbatches."""
+    train = replace(config.train, batch_size=count * (config.train.microbatch or 1))
+    config = replace(config, train=train)
+    seconds = []
+    with alone():
+        run, data = Training(config, torch.device("cpu"), compute_dtype(train.precision)), Noise(config)
+        iterate(run, data)
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            iterate(run, data)
+            seconds.append(time.perf_counter() - began)
+    return median(seconds)
