@@ -34,10 +34,11 @@ def launch(out: Path, ranks: int, *flags: str) -> subprocess.Popen[bytes]:
     """The training command under torchrun; what it prints goes to a file beside the run."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     train = ["-m", "biggan", "train", *TRAIN, *LENGTH, "--out", str(out), *flags]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    # Else torchrun gives restarted processes the addresses of those before (docs/clusters.md).
+    told = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     with out.with_suffix(".out").open("ab") as output:
         command = [*torchrun, f"--max-restarts={RESTARTS}", *train]
-        return subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+        return subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **told})
 
 
 def workers(launcher: int) -> list[int]:
