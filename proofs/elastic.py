@@ -64,7 +64,7 @@ def disturbed(out: Path, seconds: float, kills: int, draw: random.Random, tally:
     """One job of which up to `kills` workers are killed, each at a random instant after the last."""
     launcher = launch(out, RANKS)
     for _ in range(kills):
-        until = time.monotonic() + draw.uniform(0.05, 1.2) * seconds
+        until = time.monotonic() + draw.uniform(0.05, 0.5) * seconds
         while time.monotonic() < until and launcher.poll() is None:
             time.sleep(0.05)
         found = workers(launcher.pid) if launcher.poll() is None else []
