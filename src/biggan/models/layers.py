@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from biggan.distributed.collective import average
 from biggan.distributed.processes import world_size
 from biggan.errors import ConfigError
+from biggan.models.own_moments import normalised
 from biggan.models.spectral import SpectralConv2d, SpectralSettings, settle
 
 Kind = Literal["batch", "instance", "none"]
@@ -51,22 +52,26 @@ class Norm(nn.Module):
 
     def _normalise_over_replicas(self, x: Tensor) -> Tensor:
         """Batch norm with moments over processes, which hold equal shares of the batch."""
-        wide = x.float() if x.dtype == torch.bfloat16 else x
-        mean, var = self.moments(wide)
+        y, own_mean, own_var = normalised(x.float() if x.dtype == torch.bfloat16 else x, self.eps)
+        mean, var = self._shared(own_mean, own_var)
         if self.momentum:
             count = x.numel() // x.shape[1] * (self.replicas or world_size())
             self.stored_mean.lerp_(mean.detach(), self.momentum)
             self.stored_var.lerp_(var.detach() * (count / (count - 1)), self.momentum)
         scale = torch.rsqrt(var + self.eps)
-        y: Tensor = wide * scale.view(-1, 1, 1) - (mean * scale).view(-1, 1, 1)
-        return y.to(x.dtype)
+        factor, shift = scale * torch.sqrt(own_var + self.eps), scale * (own_mean - mean)
+        return torch.addcmul(shift.view(-1, 1, 1), y, factor.view(-1, 1, 1)).to(x.dtype)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and biased variance (C,) of a batch over the processes that share it, in one exchange.
+        """Mean and biased variance (C,) of a batch over the processes that share it, in one exchange."""
+        var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        return self._shared(mean, var)
+
+    def _shared(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+        """The moments of equal shares of a batch together.
 
         Squares are taken about the stored mean, which all processes have alike, lest they cancel.
         """
-        var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
         if world_size() == 1 or self.replicas == 1:
             return mean, var
         apart = mean - self.stored_mean
