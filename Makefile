@@ -1,7 +1,10 @@
 # Everything starts from `python3` and `make`: the first target makes .venv and installs into it.
 PY ?= python3
 V := .venv/bin
-REPORTS := benchmarks/reports
+# `make bench` leaves out what learns (`make bench-quality`), `make prove` what wants data of its own or takes days; each
+# script's first lines say what it wants.
+BENCHES := $(filter-out benchmarks/quality.py,$(sort $(wildcard benchmarks/[a-z]*.py)))
+PROOFS := $(filter-out $(patsubst %,proofs/%.py,collapse imagine little_data ordering),$(sort $(wildcard proofs/[a-z]*.py)))
 
 .PHONY: demo test check bench prove clean
 
@@ -24,11 +27,17 @@ check: .venv/.ok
 	$(V)/ruff format --check src tests proofs benchmarks examples tools
 	$(V)/mypy
 
+# One after another; one that fails does not keep the others from running, and is named at the end.
+define run_each
+	@failed=; for script in $(1); do echo "== $$script"; $(V)/python $$script || failed="$$failed $$script"; done; \
+	  test -z "$$failed" || { echo "Failed:$$failed"; exit 1; }
+endef
+
 bench: .venv/.ok
-	@for script in benchmarks/[a-z]*.py; do $(V)/python $$script || exit 1; done
+	$(call run_each,$(BENCHES))
 
 prove: .venv/.ok
-	@for script in proofs/[a-z]*.py; do $(V)/python $$script || exit 1; done
+	$(call run_each,$(PROOFS))
 
 clean:
 	rm -rf .venv .cache demo .pytest_cache .mypy_cache .ruff_cache

@@ -5,18 +5,13 @@ figures that are taken in them, an ordinary look, and one of the eighth that cos
 JSON line for machines, and writes a report to benchmarks/reports/.
 """
 
-import json
-import os
-import platform
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 
 import torch
+from _report import Report, in_turn, table
 
 from biggan import overseer, presets, workflow
 from biggan.data.loader import Loader
@@ -25,16 +20,8 @@ from biggan.overseer import AVERAGE_LOOKS, LOOK_IMAGES, Overseer
 from biggan.training.figures import Means, d_figures, gradient_norm
 from biggan.training.loop import Training, iterate
 
-REPORTS = Path(__file__).parent / "reports"
 ROUNDS = 5
 FEW = 4  # iterations timed at once
-
-
-def seconds(action: Callable[[], object]) -> float:
-    """Of one call."""
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
 
 
 def figures_of_an_iteration(run: Training, means: Means) -> None:
@@ -56,15 +43,22 @@ def measure(name: str, out: Path) -> dict[str, float]:
     iterations = LOOK_IMAGES / run.images_per_iteration
     iterate(run, data)
     watching.look()
-    times: dict[str, list[float]] = {kind: [] for kind in ("training", "figures", "look", "eighth look")}
-    for _ in range(ROUNDS):
-        times["training"].append(seconds(lambda: [iterate(run, data) for _ in range(FEW)]) / FEW * iterations)
-        times["figures"].append(seconds(lambda: figures_of_an_iteration(run, means)) * iterations)
-        run.images = LOOK_IMAGES
-        times["look"].append(seconds(watching.look))
-        run.images = LOOK_IMAGES * AVERAGE_LOOKS
-        times["eighth look"].append(seconds(watching.look))
-    return {kind: statistics.median(values) for kind, values in times.items()}
+
+    def look_after(images: int) -> Callable[[], None]:
+        def look() -> None:
+            run.images = images
+            watching.look()
+
+        return look
+
+    forms: dict[str, Callable[[], object]] = {
+        "training": lambda: [iterate(run, data) for _ in range(FEW)],
+        "figures": lambda: figures_of_an_iteration(run, means),
+        "look": look_after(LOOK_IMAGES),
+        "eighth look": look_after(LOOK_IMAGES * AVERAGE_LOOKS),
+    }
+    medians = in_turn(forms, ROUNDS)
+    return {**medians, "training": medians["training"] / FEW * iterations, "figures": medians["figures"] * iterations}
 
 
 def share(medians: dict[str, float]) -> float:
@@ -74,26 +68,17 @@ def share(medians: dict[str, float]) -> float:
 
 
 def main() -> None:
-    load = os.getloadavg()[0]
-    rows = [
-        f"| preset | {LOOK_IMAGES:,} images | their figures | a look | every eighth | share |",
-        "|---|---|---|---|---|---|",
-    ]
+    report = Report("monitor", "What watching a run costs")
+    rows: list[list[str]] = []
+    figures: dict[str, object] = {}
     for name in sys.argv[1:] or ["cpu-small", "cpu-medium"]:
         with tempfile.TemporaryDirectory() as folder:
             medians = measure(name, Path(folder))
         part = share(medians)
-        rows.append(f"| {name} | {' | '.join(f'{value:.3f} s' for value in medians.values())} | {part:.1%} |")
-        print(json.dumps({"benchmark": "monitor", "preset": name, "seconds": medians, "share": part}), flush=True)
-    table = "\n".join(rows)
-    loads = f"load {load:.2f} before and {os.getloadavg()[0]:.2f} after"
-    machine = (
-        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
-    text = f"# What watching a run costs\n\n{machine}, {loads}, {date.today()}. Allowed is 3 %.\n\n{table}\n"
-    print(text)
-    REPORTS.mkdir(exist_ok=True)
-    (REPORTS / f"monitor_{platform.machine()}-{torch.get_num_threads()}-threads_{date.today()}.md").write_text(text)
+        rows.append([name, *(f"{value:.3f} s" for value in medians.values()), f"{part:.1%}"])
+        figures[name] = {"seconds": medians, "share": part}
+    head = ["preset", f"{LOOK_IMAGES:,} images", "their figures", "a look", "every eighth", "share"]
+    report.write(f"float32, medians of {ROUNDS} rounds, in turn. Allowed is 3 %.", [table(head, rows)], figures)
 
 
 if __name__ == "__main__":

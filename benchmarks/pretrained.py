@@ -7,17 +7,15 @@ machine; a JSON line for machines; a report in benchmarks/reports/. For Linux.
 
 import itertools
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 from array import array
-from datetime import date
 from pathlib import Path
 
-REPORTS = Path(__file__).parent / "reports"
+from _report import Report, largest_memory, since_start, table
+
 MODULES = {"ours": "biggan.interop.pretrained", "package": "pytorch_pretrained_biggan"}
 MEASURED = {
     "import": "seconds to import it",
@@ -57,9 +55,7 @@ def measure(form: str, folder: str, picture: str) -> None:
     import time
     from importlib import import_module
 
-    ticks = os.sysconf("SC_CLK_TCK")
-    started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / ticks
-    before = time.clock_gettime(time.CLOCK_BOOTTIME) - started
+    before = since_start()
     times = [time.perf_counter()]
     module = import_module(MODULES[form])
     times.append(time.perf_counter())
@@ -74,11 +70,10 @@ def measure(form: str, folder: str, picture: str) -> None:
             x = model(z, y, 0.4)
             times.append(time.perf_counter())
     spent = [end - start for start, end in itertools.pairwise(times)]
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     Path(picture).write_bytes(x.numpy().tobytes())
     figures = {"import": spent[0], "open": spent[1], "first": spent[2], "later": statistics.median(spent[3:])}
-    figures |= {"total": before + times[3] - times[0], "memory": int(peak.split()[1]) / 1024}
-    print(json.dumps({**figures, "torch": torch.__version__, "threads": torch.get_num_threads()}))
+    figures |= {"total": before + times[3] - times[0], "memory": largest_memory() / 2**20}
+    print(json.dumps({**figures, "threads": torch.get_num_threads()}))
 
 
 def child(*words: str) -> str:
@@ -88,7 +83,7 @@ def child(*words: str) -> str:
 
 
 def main(rounds: int, folder: Path) -> None:
-    load = os.getloadavg()[0]
+    report = Report("pretrained", "Opening a published generator and drawing")
     if not (folder / "pytorch_model.bin").exists():
         child("write", str(folder))
     size = (folder / "pytorch_model.bin").stat().st_size / 1e6
@@ -101,24 +96,18 @@ def main(rounds: int, folder: Path) -> None:
     medians = {
         form: {name: statistics.median(run[name] for run in runs[form]) for name in MEASURED} for form in MODULES
     }
-    rows = ["| BigGAN-deep-256, one picture | ours | package | package / ours |", "|---|---|---|---|"]
+    rows: list[list[str]] = []
     for name, said in MEASURED.items():
         a, b = (medians[form][name] for form in MODULES)
-        rows.append(f"| {said} | {a:.4g} | {b:.4g} | {b / a:.2f} |")
-    last, info = runs["ours"][-1], Path("/proc/cpuinfo")
-    found = [line.partition(":")[2].strip() for line in info.open() if "model name" in line]
-    machine = (
-        f"{found[0] if found else platform.processor()}, {last['threads']} threads, float32, torch {last['torch']}"
+        rows.append([said, f"{a:.4g}", f"{b:.4g}", f"{b / a:.2f}"])
+    what = (
+        f"float32. Random weights, {size:.0f} MB; medians of {rounds} fresh processes each, in turn; files in the page "
+        f"cache. The two pictures differ by {apart:.1e} at most."
     )
-    loads = f"load {load:.2f} before and {os.getloadavg()[0]:.2f} after"
-    record = {"benchmark": "pretrained", "medians": medians, "rounds": rounds, "apart": apart, "machine": machine}
-    print(json.dumps({**record, "load": [load, os.getloadavg()[0]]}))
-    head = f"# Opening a published generator and drawing\n\n{machine}, {loads}, {date.today()}."
-    told = f"Random weights, {size:.0f} MB; medians of {rounds} fresh processes each, in turn; files in the page cache."
-    text = f"{head}\n{told}\nThe two pictures differ by {apart:.1e} at most.\n\n" + "\n".join(rows) + "\n"
-    print(text)
-    REPORTS.mkdir(exist_ok=True)
-    (REPORTS / f"pretrained_{platform.machine()}-{last['threads']}-threads_{date.today()}.md").write_text(text)
+    figures = {"medians": medians, "rounds": rounds, "apart": apart}
+    threads = int(runs["ours"][-1]["threads"])
+    head = ["BigGAN-deep-256, one picture", "ours", "package", "package / ours"]
+    report.write(what, [table(head, rows)], figures, threads)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 import biggan
 from biggan.cli.main import main as command
 from biggan.editing.goal import Prompt, Request, make_goal
-from biggan.editing.guidance import frozen
+from biggan.editing.guidance import made_ready
 from biggan.editing.scorers import load_scorer
 from biggan.editing.search import Survey
 from biggan.editing.settings import Guidance
@@ -97,11 +97,11 @@ def imagine(model: str, name: str, out: Path) -> tuple[list[Image.Image], dict[s
 def found_nameless(pipe: Pipeline) -> int:
     """How many of the prompts' classes the search finds when the model's classes have no names."""
     scorer, names, right = load_scorer(), [f"class {label}" for label in range(len(PROMPTS))], 0
-    with frozen(pipe.generator, pipe.bundle.statistics):
-        for label, text in enumerate(PROMPTS.values()):
-            goal = make_goal(scorer, Request(prompts=(Prompt(text),)))
-            found = Survey(pipe.generator, goal, names, Guidance().search).run(lambda done, total: None)
-            right += found == label
+    G = made_ready(pipe.generator, pipe.bundle.statistics)
+    for label, text in enumerate(PROMPTS.values()):
+        goal = make_goal(scorer, Request(prompts=(Prompt(text),)))
+        found = Survey(G, goal, names, Guidance().search).run(lambda done, total: None)
+        right += found == label
     return right
 
 

@@ -9,7 +9,7 @@ from tiny_models import make_bundle
 
 from biggan.config import Model
 from biggan.editing.goal import Goal, Prompt, Request, make_goal
-from biggan.editing.guidance import Guide, frozen
+from biggan.editing.guidance import Guide, made_ready
 from biggan.editing.search import begin
 from biggan.editing.settings import Guidance
 from biggan.errors import ConfigError, Diverged, ModelError
@@ -30,8 +30,9 @@ def red() -> Goal:
 
 
 def guide(bundle: Bundle, seeds: list[int], settings: Guidance = SETTINGS) -> Guide:
-    start = begin(bundle.G, red(), seeds, settings, bundle.class_names, lambda done, total: None)
-    return Guide(bundle.G, red(), seeds, settings, start)
+    G = made_ready(bundle.G, bundle.statistics)
+    start = begin(G, red(), seeds, settings, bundle.class_names, lambda done, total: None)
+    return Guide(G, red(), seeds, settings, start)
 
 
 ANY: dict[str, Model] = {
@@ -48,25 +49,23 @@ def test_any_generator_comes_nearer_to_its_goal(kind: str) -> None:
     bundle = fresh_bundle(ANY[kind])
     max_classes, together = (2 if kind == "deep" else None), (False if kind == "flat" else None)
     settings = replace(SETTINGS, max_classes=max_classes, layers_together=together)
-    with frozen(bundle.G, bundle.statistics):
-        run = guide(bundle, [0, 1], settings)
-        before = run.measure()[1]
-        for _ in range(6):
-            losses = run.step()
-            assert bool(losses.total.isfinite().all())
-        after = run.measure()[1]
+    run = guide(bundle, [0, 1], settings)
+    before = run.measure()[1]
+    for _ in range(6):
+        losses = run.step()
+        assert bool(losses.total.isfinite().all())
+    after = run.measure()[1]
     if ANY[kind].image_channels > 2 and ANY[kind].dim_z > 1:  # grey is never red
         assert float(run.best_score.mean()) > float(before.mean())
     assert torch.equal(run.best_score, torch.maximum(before, after))
 
 
 def test_a_seed_does_not_see_the_others(bundle: Bundle) -> None:
-    with frozen(bundle.G, bundle.statistics):
-        together, alone = guide(bundle, [5, 2, 9]), guide(bundle, [2])
-        for _ in range(4):
-            losses, own = together.step(), alone.step()
-        together.measure()
-        alone.measure()
+    together, alone = guide(bundle, [5, 2, 9]), guide(bundle, [2])
+    for _ in range(4):
+        losses, own = together.step(), alone.step()
+    together.measure()
+    alone.measure()
     torch.testing.assert_close(losses.total[1:2], own.total, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(together.z[1:2], alone.z, rtol=0, atol=1e-4)
     torch.testing.assert_close(together.logits[1:2], alone.logits, rtol=0, atol=1e-4)
@@ -76,27 +75,25 @@ def test_a_seed_does_not_see_the_others(bundle: Bundle) -> None:
 def test_seeds_that_do_not_fit_into_memory_together_give_the_same(bundle: Bundle) -> None:
     """With 40 cut-outs of each, one seed fills a batch."""
     settings = replace(SETTINGS, cutouts=40)
-    with frozen(bundle.G, bundle.statistics):
-        runs = guide(bundle, [5, 2], settings), guide(bundle, [2], settings)
-        for run in runs:
-            run.step()
+    runs = guide(bundle, [5, 2], settings), guide(bundle, [2], settings)
+    for run in runs:
+        run.step()
     torch.testing.assert_close(runs[0].z[1:], runs[1].z, rtol=0, atol=1e-5)
 
 
 def test_a_loaded_run_goes_on_bit_for_bit(bundle: Bundle) -> None:
-    with frozen(bundle.G, bundle.statistics):
-        whole, first = guide(bundle, [0, 1]), guide(bundle, [0, 1])
-        for run, steps in ((whole, 3), (first, 3)):
-            for _ in range(steps):
-                run.step()
-            run.measure()
-        saved = {name: tensor.clone() for name, tensor in first.tensors().items()}
-        start = torch.zeros_like(first.z), torch.zeros_like(first.logits)
-        resumed = Guide(bundle.G, red(), [0, 1], SETTINGS, start)
-        resumed.load(saved, first.done)
-        for run in (whole, resumed):
+    whole, first = guide(bundle, [0, 1]), guide(bundle, [0, 1])
+    for run, steps in ((whole, 3), (first, 3)):
+        for _ in range(steps):
             run.step()
-            run.measure()
+        run.measure()
+    saved = {name: tensor.clone() for name, tensor in first.tensors().items()}
+    start = torch.zeros_like(first.z), torch.zeros_like(first.logits)
+    resumed = Guide(whole.G, red(), [0, 1], SETTINGS, start)
+    resumed.load(saved, first.done)
+    for run in (whole, resumed):
+        run.step()
+        run.measure()
     wanted = whole.tensors()
     assert resumed.done == whole.done
     assert resumed.tensors().keys() == wanted.keys()
@@ -105,64 +102,60 @@ def test_a_loaded_run_goes_on_bit_for_bit(bundle: Bundle) -> None:
 
 
 def test_a_state_of_other_latents_is_refused(bundle: Bundle) -> None:
-    with frozen(bundle.G, bundle.statistics):
-        one, two = guide(bundle, [0]), guide(bundle, [0, 1])
-        one.step()
-        saved = one.tensors()
-        for tensors in (saved, {"now.z": saved["now.z"]}, {}):
-            with pytest.raises(ModelError, match="other latents"):
-                two.load(tensors, 1)
+    one, two = guide(bundle, [0]), guide(bundle, [0, 1])
+    one.step()
+    saved = one.tensors()
+    for tensors in (saved, {"now.z": saved["now.z"]}, {}):
+        with pytest.raises(ModelError, match="other latents"):
+            two.load(tensors, 1)
 
 
 def test_the_generator_is_as_it_was(bundle: Bundle) -> None:
     G = bundle.G
     G.train()
     G.compute_dtype = torch.bfloat16
-    G.linear.bias.requires_grad_(False)  # type: ignore[union-attr]
+    G.linear.bias.requires_grad_(False)
     G.use_statistics(bundle.statistics.row(truncation=0.5))
     before = {name: tensor.clone() for name, tensor in G.state_dict().items()}
     wanted = [parameter.requires_grad for parameter in G.parameters()]
-    with frozen(G, bundle.statistics):
-        assert not G.training
-        run = guide(bundle, [0])
-        run.step()
-        assert all(parameter.grad is None and not parameter.requires_grad for parameter in G.parameters())
+    run = guide(bundle, [0])
+    run.step()
     assert G.training
     assert G.compute_dtype is torch.bfloat16
     assert [parameter.requires_grad for parameter in G.parameters()] == wanted
+    assert all(parameter.grad is None for parameter in (*G.parameters(), *run.G.parameters()))
     assert all(torch.equal(tensor, before[name]) for name, tensor in G.state_dict().items())
     G.eval().requires_grad_(True).use_statistics(bundle.statistics.row())
     G.compute_dtype = None
 
 
 def test_statistics_are_those_of_untruncated_latents_or_else_of_truncation_1(bundle: Bundle) -> None:
-    name = next(iter(bundle.statistics.row()))
+    z, c = torch.randn(2, bundle.G.dim_z), bundle.G.embed(torch.tensor([0, 1]))
     truncated = Statistics({"truncation": bundle.statistics.tables["truncation"]})
     for statistics, row in (
         (bundle.statistics, bundle.statistics.row()),
         (truncated, truncated.row(truncation=1.0)),
     ):
-        with frozen(bundle.G, statistics):
-            assert torch.equal(bundle.G.get_buffer(name), row[name])
+        bundle.G.use_statistics(row)
+        torch.testing.assert_close(made_ready(bundle.G, statistics)(z, c), bundle.G(z, c), rtol=1e-4, atol=1e-5)
+    bundle.G.use_statistics(bundle.statistics.row())
 
 
 def test_pictures_stay_of_normal_latents(bundle: Bundle) -> None:
-    with frozen(bundle.G, bundle.statistics):
-        run = guide(bundle, [0, 1, 2])
-        for _ in range(40):
-            run.step()
+    run = guide(bundle, [0, 1, 2])
+    for _ in range(40):
+        run.step()
     z = run.average.value()[0]
     assert 0.7 < float(z.std()) < 1.3
     assert float(z.abs().max()) < 4
 
 
 def test_a_rate_that_leads_nowhere_is_one_sentence(bundle: Bundle) -> None:
-    with frozen(bundle.G, bundle.statistics):
-        run = guide(bundle, [0])
-        with torch.no_grad():
-            run.z.fill_(float("nan"))
-        with pytest.raises(Diverged, match="give a lower --lr"):
-            run.step()
+    run = guide(bundle, [0])
+    with torch.no_grad():
+        run.z.fill_(float("nan"))
+    with pytest.raises(Diverged, match="give a lower --lr"):
+        run.step()
 
 
 MISTAKES = [

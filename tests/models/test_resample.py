@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from biggan.models.resample import down_conv, up_conv
+from biggan.models.resample import add_doubled, down_conv, up_conv
 
 
 def plain_up(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -60,3 +60,16 @@ def test_float32_channels_last_differs_by_rounding_only(fused, plain):
     actual = fused(x, weight, bias)
     assert actual.dtype == torch.float32
     torch.testing.assert_close(actual, plain(x, weight, bias), atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["NCHW", "NHWC"])
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (4, 4)])
+def test_a_doubled_map_is_added_with_and_without_gradients(layout, size):
+    height, width = size
+    h = torch.randn(2, 5, 2 * height, 2 * width).contiguous(memory_format=layout)
+    x = torch.randn(2, 8, *size).contiguous(memory_format=layout)[:, :5]
+    expected = h + x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert torch.equal(add_doubled(h.clone().requires_grad_(), x), expected)
+    with torch.no_grad():
+        assert torch.equal(add_doubled(h, x), expected)
+        assert torch.equal(h, expected)

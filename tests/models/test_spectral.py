@@ -16,7 +16,6 @@ from biggan.models.spectral import (
     SpectralSettings,
     advance,
     settle,
-    weights_held,
 )
 
 STEP = SpectralSettings(eps=1e-12)
@@ -118,21 +117,6 @@ def test_per_step_only_advance_writes(kind):
     advance(nn.Sequential(layer))
     us, sigmas = power_iteration(layer.weight.flatten(1), [before["u0"]], 1e-12)
     assert_all_close(buffers(layer), {"u0": us[0], "sv0": sigmas[0]}, atol=1e-6)
-
-
-@pytest.mark.parametrize("norm", [STEP, FORWARD, None])
-@pytest.mark.parametrize("kind", KINDS)
-def test_held_weights_are_the_same_and_computed_once(kind, norm):
-    layer, x = layers(norm)[kind]
-    expected = layer.eval()(x)
-    with weights_held(nn.Sequential(layer)):
-        weight = layer.normalised_weight()
-        assert torch.equal(layer(x), expected)
-        assert layer.normalised_weight() is weight
-        assert "held" not in layer.state_dict()
-    with torch.no_grad():
-        layer.weight.mul_(1 + torch.rand_like(layer.weight))
-    assert not torch.equal(layer(x), expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)

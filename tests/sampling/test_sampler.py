@@ -1,5 +1,6 @@
 """An image is a function of (weights, seed, class, truncation), whatever it is drawn with."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -9,13 +10,17 @@ from tiny_models import MODEL, UNCONDITIONAL, make_bundle
 from biggan import latents
 from biggan.config import Model
 from biggan.errors import ConfigError
+from biggan.models.inference import Ready
+from biggan.models.network import Generator
 from biggan.sampling.classes import ClassMix, parse_classes
+from biggan.sampling.recipe import Precision
 from biggan.sampling.sampler import Sampler, to_bytes, usual_batch_size
 
 ONE_HOT = replace(MODEL, shared_dim=0)
 TABLES = replace(MODEL, shared_dim=0, hierarchical_z=False)
 ATTENTION = replace(MODEL, g_channels=8, g_attention=(16,), image_channels=3)
 INSTANCE = replace(MODEL, norm="instance")
+PLACES = ("cpu", "cuda")
 
 
 def make_sampler(model: Model = MODEL, **settings: object) -> Sampler:
@@ -80,6 +85,65 @@ def test_drawing_leaves_the_generator_as_it_was_and_pays_no_heed_to_its_mode() -
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
 
 
+def test_what_is_drawn_follows_the_weights_however_they_move() -> None:
+    bundle, other = make_bundle(), make_bundle(seed=1)
+    seeds, mixes = requests(MODEL, 3)
+    sampler = Sampler(bundle.G, bundle.statistics)
+    optimizer = torch.optim.Adam(bundle.G.parameters(), 0.1)
+    drawn = [sampler.draw(seeds, mixes)]
+
+    def step() -> None:
+        for parameter in bundle.G.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+
+    def average() -> None:
+        torch._foreach_lerp_([*bundle.G.state_dict().values()], [*other.G.state_dict().values()], 0.5)
+
+    moves = [
+        step,
+        average,
+        lambda: bundle.G.load_state_dict(other.G.state_dict()),
+        lambda: bundle.G.load_state_dict(make_bundle(seed=2).G.state_dict(), assign=True),
+        lambda: bundle.G.linear.u0.neg_(),
+    ]
+    for move in moves:
+        with torch.inference_mode(move is not step):
+            move()
+        drawn.append(sampler.draw(seeds, mixes))
+        fresh = Sampler(bundle.G, bundle.statistics).draw(seeds, mixes)
+        torch.testing.assert_close(drawn[-1], fresh, rtol=0, atol=0)
+    assert all(not torch.equal(a, b) for a, b in itertools.pairwise(drawn[:-1]))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_generator_is_made_ready_once_for_all_that_is_drawn_with_it(
+    precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Generator] = []
+
+    class Counted(Ready):
+        def __init__(self, G: Generator, dtype: torch.dtype | None) -> None:
+            made.append(G)
+            super().__init__(G, dtype)
+
+    monkeypatch.setattr("biggan.sampling.sampler.Ready", Counted)
+    sampler = make_sampler(precision=precision)
+    for truncation in (None, 0.5, None):
+        for count in (1, 20):
+            sampler.draw(*requests(MODEL, count), truncation)
+    assert len(made) == 1
+
+
+def test_a_generator_first_drawn_from_without_a_record_can_be_drawn_from_again() -> None:
+    sampler, (seeds, mixes) = make_sampler(), requests(MODEL, 2)
+    with torch.inference_mode():
+        first = sampler.draw(seeds, mixes)
+    again = sampler.draw(seeds, mixes)
+    assert not again.is_inference()
+    torch.testing.assert_close(again, first, rtol=0, atol=0)
+
+
 def test_what_is_drawn_is_an_ordinary_tensor_in_range() -> None:
     x = make_sampler(UNCONDITIONAL).draw(*requests(UNCONDITIONAL, 2))
     assert x.shape == (2, 3, 32, 32)
@@ -102,12 +166,9 @@ def test_the_byte_rule_rounds_to_the_nearest_and_clips() -> None:
     assert to_bytes(torch.tensor([-2.0, -1.0, 0.9, 1.0, 5.0])).tolist() == [0, 0, 242, 255, 255]
 
 
-def test_the_usual_batch_shrinks_as_images_grow() -> None:
-    sizes = [
-        usual_batch_size(Model(resolution=r, dim_z=840, g_attention=(), d_attention=()))
-        for r in (32, 64, 128, 256, 512)
-    ]
-    assert sizes == [16, 16, 16, 4, 1]
+def test_the_usual_batch_shrinks_as_images_grow_and_sooner_on_a_cpu() -> None:
+    sizes = {place: [usual_batch_size(r, torch.device(place)) for r in (32, 64, 128, 256, 512)] for place in PLACES}
+    assert sizes == {"cpu": [16, 4, 1, 1, 1], "cuda": [16, 16, 16, 4, 1]}
 
 
 @pytest.mark.parametrize(

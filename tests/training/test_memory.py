@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from biggan.config import Config
 from biggan.errors import ConfigError, OutOfMemory
 from biggan.presets import preset
-from biggan.training.memory import estimate, fitting_microbatch
+from biggan.training.memory import at_most, estimate, fitted, fitting_microbatch
 
 TINY = preset("tiny")
 
@@ -42,6 +43,20 @@ def test_a_whole_share_goes_at_once_where_it_fits():
 def test_what_does_not_fit_at_all_is_one_sentence():
     with pytest.raises(OutOfMemory, match=r"With one image at a time this run needs about .* GiB; lower"):
         fitting_microbatch(TINY, 2**20, 1)
+
+
+@pytest.mark.parametrize("name", ["cpu-small", "cpu-deep"])
+def test_the_quick_bound_is_above_what_a_run_needs(name):
+    config = preset(name)
+    for share in (1, 64):
+        whole = replace(config, train=replace(config.train, batch_size=share, microbatch=None))
+        assert estimate(whole).memory < at_most(whole)
+
+
+def test_a_small_run_begins_without_being_walked_through(monkeypatch):
+    monkeypatch.setattr("biggan.training.memory.estimate", lambda *_, **__: pytest.fail("walked"))
+    config = preset("cpu-small")
+    assert fitted(config, torch.device("cpu")) == config
 
 
 def test_a_batch_that_cannot_be_shared_is_refused():

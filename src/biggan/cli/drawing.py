@@ -34,7 +34,8 @@ class Machine:
     device: str = "auto"
     """auto (the first GPU, or else the CPU), cpu, cuda, cuda:1 or mps."""
     batch_size: int | None = None
-    """Images drawn at once; none: 16, fewer above 128 px. Another number may round a byte differently."""
+    """Images drawn at once; none: 16, fewer above 128 px, on a CPU above 32. Another number may round a byte
+    differently."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of convolutions and matrix products."""
 

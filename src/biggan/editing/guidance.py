@@ -7,9 +7,8 @@ state has no random state and a resumed run is the same run.
 Not here: where it begins (`search.py`), and what is written (`imagine.py`).
 """
 
-import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +20,7 @@ from biggan.editing.objective import class_loss, latent_loss, similarity_loss
 from biggan.editing.settings import Guidance
 from biggan.editing.soft_latents import Average, class_table, conditions, soft_classes
 from biggan.errors import Diverged, ModelError
+from biggan.models.inference import inference_ready
 from biggan.models.network import Generator
 from biggan.models.statistics import Statistics
 from biggan.training.state import Tensors, load_optimizer, optimizer_tensors
@@ -28,25 +28,9 @@ from biggan.training.state import Tensors, load_optimizer, optimizer_tensors
 RULER = 0  # the step whose cut-outs measure a picture; steps of optimisation begin at 1
 
 
-@contextlib.contextmanager
-def frozen(G: Generator, statistics: Statistics) -> Iterator[None]:
-    """G in evaluation mode, its parameters without gradients, with the statistics of untruncated latents.
-
-    Where a model has no such statistics, those of truncation 1. After it, G is as it was.
-    """
-    row = statistics.row() if statistics.has() else statistics.row(truncation=1.0)
-    before = {name: G.get_buffer(name).clone() for name in row}
-    wanted = [(parameter, parameter.requires_grad) for parameter in G.parameters()]
-    training, compute_dtype = G.training, G.compute_dtype
-    G.eval().requires_grad_(False).use_statistics(row)
-    G.compute_dtype = None
-    try:
-        yield
-    finally:
-        G.use_statistics(before)
-        G.train(training).compute_dtype = compute_dtype
-        for parameter, asked in wanted:
-            parameter.requires_grad_(asked)
+def made_ready(G: Generator, statistics: Statistics) -> Generator:
+    """The inference-ready G with the statistics of untruncated latents, or of truncation 1 where there are none."""
+    return inference_ready(G, statistics.row() if statistics.has() else statistics.row(truncation=1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +48,10 @@ class Losses:
 
 
 class Guide:
-    """The optimisation of one picture a seed; G has to be `frozen`.
+    """The optimisation of one picture a seed.
 
     Args:
-        G: The generator, on the device to compute on.
+        G: The generator, `made_ready`, on the device to compute on.
         goal: What the pictures should be.
         seeds: Each picture's seed.
         settings: How to go about it.

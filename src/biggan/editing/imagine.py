@@ -17,7 +17,7 @@ from torch import Tensor
 
 from biggan import atomic
 from biggan.editing.goal import Goal, Request, make_goal
-from biggan.editing.guidance import Guide, Losses, frozen
+from biggan.editing.guidance import Guide, Losses, made_ready
 from biggan.editing.imagined import MOST_ROWS, Asked, Imagined, begin_folder, write_pictures, write_results
 from biggan.editing.scorers import Scorer
 from biggan.editing.search import begin
@@ -97,7 +97,7 @@ def imagine(
     asked = Asked.make(pipe, request, scorer.name, seeds, settings)
     goal = make_goal(scorer, request, pipe.generator.linear.weight.device)
     begin_folder(out, asked, check_only=True)
-    with StopRequest() as stop, RunLock(out), frozen(pipe.generator, pipe.bundle.statistics):
+    with StopRequest() as stop, RunLock(out):
         atomic.recover(out)
         begin_folder(out, asked)
         run = Run(pipe, goal, out, asked, steps, save_every, watch)
@@ -118,13 +118,14 @@ def _check_length(seeds: Sequence[int], steps: int, save_every: int) -> None:
 
 
 class Run:
-    """One sitting of a run in its folder, locked; the generator is `frozen`."""
+    """One sitting of a run in its folder, locked."""
 
     def __init__(
         self, pipe: Pipeline, goal: Goal, out: Path, asked: Asked, steps: int, save_every: int, watch: Watch
     ) -> None:
         self.pipe, self.goal, self.out, self.asked = pipe, goal, out, asked
         self.steps, self.save_every, self.watch = steps, save_every, watch
+        self.G = made_ready(pipe.generator, pipe.bundle.statistics)
         self.frames: list[tuple[int, Tensor]] = []  # step, uint8 (N, C, W, W)
 
     def restore(self, stop: StopRequest) -> None:
@@ -140,7 +141,7 @@ class Run:
             if stop:
                 raise Interrupted("Stopped while searching; the same command begins again.", stop.exit_code)
 
-        G, asked = self.pipe.generator, self.asked
+        G, asked = self.G, self.asked
         if (self.out / STATE).exists():
             done, tensors = read_state(self.out / STATE)
             frames, places = tensors.pop("frames", None), tensors.pop("frames.step", None)

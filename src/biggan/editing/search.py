@@ -42,7 +42,7 @@ def begin(
     layers; without, BigSleep's start.
 
     Args:
-        G: The generator, ready to draw (`guidance.frozen`).
+        G: The generator, ready to draw (`guidance.made_ready`).
         goal: What the pictures should be.
         seeds: Each picture's seed.
         settings: How.
@@ -128,7 +128,8 @@ def likeliest(named: Tensor, most: int) -> Tensor:
 @torch.no_grad()
 def encode_pictures(G: Generator, goal: Goal, z: Tensor, y: Tensor) -> Tensor:
     """Vectors (N, D) of G's pictures of latents z (N, dim_z) and labels y (N,)."""
-    weight, size = G.linear.weight, usual_batch_size(G.config)
+    weight = G.linear.weight
+    size = usual_batch_size(G.config.resolution, weight.device)
     parts = zip(z.to(weight).split(size), y.to(weight.device).split(size), strict=True)
     return torch.cat([goal.encode_whole(to_rgb(G(z, G.embed(y)))) for z, y in parts])
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from biggan.atomic import write_bytes
 from biggan.editing.cutouts import Resize, cut
 from biggan.editing.goal import to_rgb
-from biggan.editing.guidance import frozen
+from biggan.editing.guidance import made_ready
 from biggan.editing.objective import class_loss, latent_loss, similarities, similarity_loss
 from biggan.editing.scorers import Scorer, load_scorer
 from biggan.editing.soft_latents import Average, class_table, conditions, soft_top
@@ -108,7 +108,7 @@ class Imagine:
         named = f"biggan-deep-{image_size}" if generator is None else generator
         model = named if isinstance(named, BigGAN) else BigGAN.from_pretrained(named)
         self.model = model.to(place)
-        self.G, self._statistics = model.generator.G, model.generator.statistics
+        self.G = made_ready(model.generator.G, model.generator.statistics)
         self.image_size = self.G.config.resolution
         if max_classes is not None and not 0 < max_classes <= self.G.num_classes:
             raise ConfigError(f"max_classes is {max_classes}; allowed is 1 to {self.G.num_classes}.")
@@ -216,7 +216,7 @@ class Imagine:
         """
         total = torch.zeros((), device=self.z.device)
         self.optimizer.zero_grad()
-        with self._ready():
+        with self._deterministic():
             for _ in range(self.gradient_accumulate_every):
                 x, losses = self.losses(self.z, self.cls)
                 loss = torch.stack(losses).sum() / self.gradient_accumulate_every
@@ -230,20 +230,19 @@ class Imagine:
         return x.detach(), total
 
     @contextlib.contextmanager
-    def _ready(self) -> Iterator[None]:
-        """The generator frozen, and torch deterministic where that is asked."""
+    def _deterministic(self) -> Iterator[None]:
+        """Torch deterministic where that is asked."""
         before = torch.are_deterministic_algorithms_enabled()
         torch.use_deterministic_algorithms(before or self.torch_deterministic)
         try:
-            with frozen(self.G, self._statistics):
-                yield
+            yield
         finally:
             torch.use_deterministic_algorithms(before)
 
     def _save(self, number: int) -> None:
         """Writes the averaged picture, and as the best if it is."""
         z, cls = self.average.value()
-        with torch.no_grad(), self._ready():
+        with torch.no_grad(), self._deterministic():
             x, (_, _, similarity) = self.losses(z, cls)
         image = grids.to_images(to_bytes(2 * x - 1).cpu())[0]
         content = png_bytes(image, f"BigSleep {self.text_path!r} seed {self.seed}")

@@ -24,7 +24,7 @@ from biggan.models.network import (
     spectral_settings,
 )
 from biggan.models.recompute import run_block
-from biggan.models.resample import down_conv, up_conv
+from biggan.models.resample import DownConv2d, UpConv2d, add_doubled
 from biggan.models.spectral import SpectralConv2d, SpectralLinear
 
 
@@ -45,22 +45,18 @@ class GeneratorBlock(nn.Module):
         super().__init__()
         norm = spectral_settings(config, "generator")
         self.fused = config.fused_resampling
-        self.conv1 = SpectralConv2d(channels, out_channels, 3, norm=norm)
+        self.conv1 = UpConv2d(channels, out_channels, fused=self.fused, norm=norm)
         self.conv2 = SpectralConv2d(out_channels, out_channels, 3, norm=norm)
         self.conv_sc = SpectralConv2d(channels, out_channels, 1, norm=norm)
         self.bn1 = conditional_norm(channels, condition, config)
         self.bn2 = conditional_norm(out_channels, condition, config)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        h = F.relu_(self.bn1(x, c))
-        if self.fused:
-            h = up_conv(h, self.conv1.normalised_weight(), self.conv1.bias)
-            shortcut = F.interpolate(self.conv_sc(x), scale_factor=2)
-        else:
-            h = self.conv1(F.interpolate(h, scale_factor=2))
-            shortcut = self.conv_sc(F.interpolate(x, scale_factor=2))
+        h = self.conv1(F.relu_(self.bn1(x, c)))
         h = self.conv2(F.relu_(self.bn2(h, c)))
-        y: Tensor = h + shortcut
+        if self.fused:  # the 1×1 convolution commutes with doubling
+            return add_doubled(h, self.conv_sc(x))
+        y: Tensor = h + self.conv_sc(F.interpolate(x, scale_factor=2))
         return y
 
 
@@ -102,19 +98,17 @@ class DiscriminatorBlock(nn.Module):
         norm = spectral_settings(config, "discriminator")
         self.fused, self.first, self.down = config.fused_resampling, first, down
         self.conv1 = SpectralConv2d(channels, hidden, 3, norm=norm)
-        self.conv2 = SpectralConv2d(hidden, out_channels, 3, norm=norm)
+        if down:
+            self.conv2: SpectralConv2d = DownConv2d(hidden, out_channels, fused=self.fused, norm=norm)
+        else:
+            self.conv2 = SpectralConv2d(hidden, out_channels, 3, norm=norm)
         if channels != out_channels or down:
             self.conv_sc = SpectralConv2d(channels, out_channels, 1, norm=norm)
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.relu_(self.conv1(x if self.first else F.relu(x)))
-        if not self.down:
-            h = self.conv2(h)
-        elif self.fused:
-            h = down_conv(h, self.conv2.normalised_weight(), self.conv2.bias)
-        else:
-            h = F.avg_pool2d(self.conv2(h), 2)
-        return h + self.shortcut(x)
+        y: Tensor = self.conv2(h) + self.shortcut(x)
+        return y
 
     def shortcut(self, x: Tensor) -> Tensor:
         """The 1×1 path; it commutes with pooling, so it runs on the smaller map unless asked to be plain."""

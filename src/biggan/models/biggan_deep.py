@@ -29,7 +29,7 @@ from biggan.models.network import (
     spectral_settings,
 )
 from biggan.models.recompute import run_block
-from biggan.models.resample import up_conv
+from biggan.models.resample import UpConv2d, add_doubled
 from biggan.models.spectral import SpectralConv2d, SpectralLinear
 
 BOTTLENECK = 4  # how much narrower a block is inside
@@ -121,9 +121,12 @@ class GeneratorBlock(nn.Module):
     def __init__(self, block: Block, condition: int, config: Model) -> None:
         super().__init__()
         norm, hidden = spectral_settings(config, "generator"), block.channels // BOTTLENECK
-        self.out_channels, self.up, self.fused = block.out_channels, block.resample, config.fused_resampling
+        self.out_channels, self.up = block.out_channels, block.resample
         self.conv1 = SpectralConv2d(block.channels, hidden, 1, norm=norm)
-        self.conv2 = SpectralConv2d(hidden, hidden, 3, norm=norm)
+        if self.up:
+            self.conv2: SpectralConv2d = UpConv2d(hidden, hidden, fused=config.fused_resampling, norm=norm)
+        else:
+            self.conv2 = SpectralConv2d(hidden, hidden, 3, norm=norm)
         self.conv3 = SpectralConv2d(hidden, hidden, 3, norm=norm)
         self.conv4 = SpectralConv2d(hidden, block.out_channels, 1, norm=norm)
         self.bn1 = conditional_norm(block.channels, condition, config)
@@ -133,23 +136,11 @@ class GeneratorBlock(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         h = self.conv1(F.relu_(self.bn1(x, c)))
-        h = self.upsampled_conv2(F.relu_(self.bn2(h, c)))
+        h = self.conv2(F.relu_(self.bn2(h, c)))
         h = self.conv3(F.relu_(self.bn3(h, c)))
         h = self.conv4(F.relu_(self.bn4(h, c)))
-        y: Tensor = h + self.shortcut(x)
-        return y
-
-    def upsampled_conv2(self, h: Tensor) -> Tensor:
-        """The second convolution, after doubling the resolution where the block does."""
-        if self.up and self.fused:
-            return up_conv(h, self.conv2.normalised_weight(), self.conv2.bias)
-        y: Tensor = self.conv2(F.interpolate(h, scale_factor=2) if self.up else h)
-        return y
-
-    def shortcut(self, x: Tensor) -> Tensor:
-        """The first of x's channels, doubled in resolution where the block does."""
-        x = x[:, : self.out_channels]
-        return F.interpolate(x, scale_factor=2) if self.up else x
+        shortcut = x[:, : self.out_channels]
+        return add_doubled(h, shortcut) if self.up else h + shortcut
 
 
 class Generator(network.Generator):

@@ -12,8 +12,6 @@ stored pair wherever it does not write. With several singular values the k-th u 
 earlier ones; only σ₀ normalises. Not here: torch's parametrization, which has other state names.
 """
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -66,7 +64,6 @@ class _Spectral(nn.Module):
 
     weight: Tensor
     norm: SpectralSettings | None
-    held: Tensor | None = None
 
     def _prepare(self, norm: SpectralSettings | None) -> None:
         self.norm = norm
@@ -111,8 +108,6 @@ class _Spectral(nn.Module):
         """W / σ₀(W), of W's shape; W itself where the layer is not normalised."""
         if self.norm is None:
             return self.weight
-        if self.held is not None:
-            return self.held
         if self.training and self.norm.per_forward:
             u, v = self._write(self.norm)
         elif self.norm.keep_v:
@@ -173,23 +168,6 @@ class SpectralEmbedding(_Spectral, nn.Embedding):
 
     def forward(self, y: Tensor) -> Tensor:
         return F.embedding(y, self.normalised_weight())
-
-
-@contextlib.contextmanager
-def weights_held(network: nn.Module) -> Iterator[None]:
-    """Within, each layer of a network in evaluation mode divides its weight by σ once, not in every forward.
-
-    No weight may move meanwhile, and no gradient reaches one.
-    """
-    layers = [module for module in network.modules() if isinstance(module, _Spectral) and module.norm]
-    try:
-        with torch.no_grad():
-            for layer in layers:
-                layer.held = layer.normalised_weight()
-        yield
-    finally:
-        for layer in layers:
-            layer.held = None
 
 
 @torch.no_grad()

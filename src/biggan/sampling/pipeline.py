@@ -101,7 +101,7 @@ class Pipeline:
                 if network is not None:
                     network.to(place)
         old = self.sampler
-        size = old.batch_size if batch_size is None else batch_size
+        size = old.asked_batch_size if batch_size is None else batch_size
         self.sampler = Sampler(self.bundle.G, self.bundle.statistics, size, precision or old.precision)
         return self
 

@@ -7,15 +7,15 @@ on which images are asked for with it. Statistics of a batch are never used here
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from biggan import latents
-from biggan.config import Model
 from biggan.errors import ConfigError
+from biggan.models.inference import Ready
 from biggan.models.network import Generator
-from biggan.models.spectral import weights_held
 from biggan.models.statistics import Statistics
 from biggan.sampling.classes import ClassMix, embed
 from biggan.sampling.recipe import Precision
@@ -26,9 +26,14 @@ def to_bytes(x: Tensor) -> Tensor:
     return (127.5 * (x + 1)).round().clamp(0, 255).to(torch.uint8)
 
 
-def usual_batch_size(model: Model) -> int:
-    """Images drawn at once unless told: 16 up to 128 px, then fewer, as an image's memory grows."""
-    return max(1, 16 * 128**2 // max(model.resolution, 128) ** 2)
+def usual_batch_size(resolution: int, device: torch.device) -> int:
+    """Images drawn at once unless told: 16, and fewer the larger an image is.
+
+    On a CPU that is from 32 px on, so that 128 px go one by one: there an image in a batch takes about as long as one
+    alone, and a single one would wait for a batch to be filled up. On others from 128 px on.
+    """
+    full = 32 if device.type == "cpu" else 128
+    return max(1, 16 * full**2 // max(resolution, full) ** 2)
 
 
 class Sampler:
@@ -37,7 +42,7 @@ class Sampler:
     Args:
         G: The generator, on the device to draw on.
         statistics: Its batch-norm statistics for the truncations that may be asked.
-        batch_size: Images drawn at once; None for `usual_batch_size`.
+        batch_size: Images drawn at once; None for `usual_batch_size` where G is now.
         precision: Of convolutions and matrix products.
 
     Raises:
@@ -47,12 +52,15 @@ class Sampler:
     def __init__(
         self, G: Generator, statistics: Statistics, batch_size: int | None = None, precision: Precision = "float32"
     ) -> None:
-        self.G, self.statistics, self.precision = G, statistics, precision
-        self.batch_size = usual_batch_size(G.config) if batch_size is None else batch_size
+        self.G, self.statistics, self.precision, self.asked_batch_size = G, statistics, precision, batch_size
+        usual = usual_batch_size(G.config.resolution, G.linear.weight.device)
+        self.batch_size = usual if batch_size is None else batch_size
         if not 1 <= self.batch_size <= 4096:
             raise ConfigError(f"--batch-size is {batch_size}; allowed is 1 to 4096.")
         if precision not in ("float32", "bfloat16"):
             raise ConfigError(f"--precision is {precision!r}; allowed is float32 or bfloat16.")
+        self._made: tuple[object, Ready] | None = None  # of which weights, and what
+        self._at: tuple[object, Generator] | None = None  # of which of these and which truncation
 
     def draw(
         self,
@@ -88,18 +96,18 @@ class Sampler:
         return torch.cat(images)  # outside inference mode, so that the result is an ordinary tensor
 
     @torch.inference_mode()
-    def _batch(self, z: Tensor, c: Tensor) -> Tensor:
+    def _batch(self, G: Generator, z: Tensor, c: Tensor) -> Tensor:
         """One forward at the fixed shape: rows of zeros fill the batch up and are dropped."""
         missing = self.batch_size - len(z)
         padded = [torch.cat([part, part.new_zeros(missing, part.shape[1])]) for part in (z, c)]
-        x: Tensor = self.G(*padded)
+        x: Tensor = G(*padded)
         return x[: len(z)].float().cpu().contiguous()
 
     @contextlib.contextmanager
     def ready(
         self, truncation: float | None = None, threshold: float | None = None
     ) -> Iterator[Callable[[Tensor, Tensor], Tensor]]:
-        """G in eval mode with the right statistics, precision and repeatable kernels; after it, as before.
+        """The inference-ready generator with the right statistics, and repeatable kernels while it is used.
 
         Returns:
             A function of z (n, dim_z) and c (n, condition) on G's device, n at most the batch size, to images
@@ -108,15 +116,26 @@ class Sampler:
         Raises:
             ConfigError: As `draw`.
         """
-        G, row = self.G, self.statistics.row(truncation, threshold)
-        before = {name: G.get_buffer(name).clone() for name in row}
-        training, compute_dtype = G.training, G.compute_dtype
-        G.eval().use_statistics(row)
-        G.compute_dtype = torch.bfloat16 if self.precision == "bfloat16" else None
-        try:
-            with weights_held(G), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-                yield self._batch
-        finally:
-            G.use_statistics(before)
-            G.compute_dtype = compute_dtype
-            G.train(training)
+        G = self._inference_ready(truncation, threshold)
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            yield partial(self._batch, G)
+
+    @torch.inference_mode(False)  # it is kept, whoever asks first
+    def _inference_ready(self, truncation: float | None, threshold: float | None) -> Generator:
+        """G made ready, or what was made ready before if neither its weights nor the truncation have changed."""
+        row, weights = self.statistics.row(truncation, threshold), _version(self.G)
+        if self._made is None or self._made[0] != weights:
+            dtype = torch.bfloat16 if self.precision == "bfloat16" else None
+            self._made, self._at = (weights, Ready(self.G, dtype)), None
+        asked = (weights, truncation, threshold)
+        if self._at is None or self._at[0] != asked:
+            self._at = (asked, self._made[1].at(row))
+        return self._at[1]
+
+
+def _version(G: Generator) -> object:
+    """What is another after any tensor of G was replaced, moved or written to, by torch's own count of writes."""
+    tensors = [*G.parameters(), *G.buffers()]
+    if any(tensor.is_inference() for tensor in tensors):
+        return object()  # their writes are not counted
+    return [(id(tensor), tensor.data_ptr(), tensor._version) for tensor in tensors]

@@ -12,10 +12,13 @@ from biggan.config import Config
 from biggan.distributed.launch import local_processes, processes
 from biggan.errors import ConfigError, OutOfMemory
 from biggan.models.build import count_parameters, skeleton
+from biggan.models.layers import Attention
+from biggan.models.spectral import SpectralConv2d
 from biggan.training.costs import walk
 from biggan.training.hardware import installed_memory
 
 FLOAT = 4  # bytes
+COPIES = 4  # of every map, of which a step keeps fewer
 HEAP = 1.23  # a CPU's heap over what is held in it; fitted to 13 runs that benchmarks/planner.py does not have
 CACHE = 1.15  # a GPU's caching allocator over what it holds; assumed
 PROGRAM = {False: 717 * 2**20, True: 1024 * 2**20}  # on a CPU, measured; a GPU's context and its libraries, assumed
@@ -68,6 +71,31 @@ def estimate(config: Config, ranks: int = 1, *, gpu: bool = False) -> Need:
     return Need(g, d, FLOAT * kept, held, PROGRAM[gpu], gpu)
 
 
+def at_most(config: Config, ranks: int = 1, *, gpu: bool = False) -> float:
+    """More bytes than `estimate` finds for a whole share at once, in a small part of its time: enough for small runs.
+
+    As if every convolution were at the full resolution, and every map kept several times.
+
+    Raises:
+        ConfigError: As `estimate`.
+    """
+    share, pixels = _share(config, ranks), config.model.resolution**2
+    G, D = skeleton(config.model)
+    parameters = count_parameters(G) + count_parameters(D)
+    images = pixels * config.model.image_channels
+    maps = _maps(G, pixels) + 2 * _maps(D, pixels) + images
+    state = 2 * _numbers(G) + _numbers(D) + 2 * parameters
+    step = COPIES * share * maps + 3 * parameters
+    return PROGRAM[gpu] + FLOAT * (state + max(HEAP, CACHE) * step)
+
+
+def _maps(network: torch.nn.Module, pixels: int) -> int:
+    """Numbers that an image's maps would have, before and after each convolution, all of them at full resolution."""
+    convolutions = (module for module in network.modules() if isinstance(module, SpectralConv2d))
+    scores = sum(pixels**2 // 4 for module in network.modules() if isinstance(module, Attention))
+    return pixels * sum(conv.in_channels + conv.out_channels for conv in convolutions) + scores
+
+
 def _numbers(network: torch.nn.Module) -> int:
     return sum(tensor.numel() for tensor in network.state_dict().values())
 
@@ -115,6 +143,8 @@ def fitted(config: Config, device: torch.device) -> Config:
             way, lower = f"--microbatch {config.train.microbatch}", "--microbatch, the channels or --resolution"
             raise OutOfMemory(_too_much(need, have, way, lower))
         return config
+    if at_most(config, ranks, gpu=gpu) <= have:
+        return config  # a small run begins at once, as finding out what it needs takes seconds
     size = fitting_microbatch(config, have, ranks, gpu=gpu)
     return config if size == share else replace(config, train=replace(config.train, microbatch=size))
 

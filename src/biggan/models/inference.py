@@ -1,0 +1,241 @@
+"""An inference-ready generator: the same function of z and c, with all that G's weights decide worked out beforehand.
+
+A copy of G whose layers are constants: weights divided by σ, kernels of fused resampling built, of the last layer the
+filters alone that make the image, in the precision to compute in and channels_last; normalisation by one row of
+statistics, folded with gain and bias into one scale and shift a channel, which are affine functions of the condition:
+
+    (x − mean) · r · (1 + A c) + B c  =  x · (r + r A c) + (B − mean r A) c − mean r,    r = 1 / sqrt(var + eps)
+
+What is made is a `Generator` and called as one, in any mode. Gradients reach z and c, and no weight. It does not follow
+G: make another when G has moved.
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from biggan.models.biggan import GeneratorBlock
+from biggan.models.layers import AffineNorm, Attention, ClassTable, ConditionalNorm, Norm, norms
+from biggan.models.network import BOTTOM, Generator
+from biggan.models.resample import UpConv2d, up_kernel
+from biggan.models.spectral import SpectralConv2d, SpectralLinear
+
+ROWS = 256  # of attention's scores at once: a megabyte of 32 x 32 keys
+
+
+def inference_ready(
+    G: Generator, row: Mapping[str, Tensor] | None = None, dtype: torch.dtype | None = None
+) -> Generator:
+    """G made ready to draw in evaluation mode.
+
+    Args:
+        G: The generator; it is left as it is.
+        row: Statistics to normalise by, name of a buffer -> (C,); None for those in G.
+        dtype: Precision of convolutions and matrix products; None for the parameters' own.
+
+    Returns:
+        The same function of z and c: equal in float32 to about 1e-6, whatever G's mode and `fused_resampling`.
+    """
+    return Ready(G, dtype).at(own_row(G) if row is None else row)
+
+
+def own_row(G: Generator) -> dict[str, Tensor]:
+    """The statistics that are in G's buffers; no copies."""
+    parts = ("stored_mean", "stored_var")
+    return {f"{name}.{part}": norm.get_buffer(part) for name, norm in norms(G) for part in parts}
+
+
+class Ready:
+    """What of an inference-ready generator no row of statistics changes; arguments as `inference_ready`."""
+
+    @torch.no_grad()
+    def __init__(self, G: Generator, dtype: torch.dtype | None = None) -> None:
+        own, modes = G.linear.weight.dtype, [(module, module.training) for module in G.modules()]
+
+        def prepared(module: nn.Module, name: str) -> nn.Module | None:
+            if isinstance(module, SpectralConv2d):
+                return _Convolution(module, dtype or own)
+            if isinstance(module, SpectralLinear):
+                return _Linear(module.normalised_weight(), module.bias)
+            if isinstance(module, Attention):
+                return _Attention(module, dtype or own)
+            return _Unfolded(module, name) if isinstance(module, Norm) else None
+
+        try:
+            self._base = cast(Generator, _copied(G.eval(), prepared))  # in evaluation no layer writes
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        self._base.compute_dtype = dtype
+
+    def at(self, row: Mapping[str, Tensor]) -> Generator:
+        """The inference-ready generator with a row of statistics; the rest is shared with those of other rows."""
+
+        def placed(module: nn.Module, _: str) -> nn.Module | None:
+            if isinstance(module, _Unfolded):
+                return module.at(row)
+            return None if any(isinstance(part, _Unfolded) for part in module.modules()) else module
+
+        return cast(Generator, _copied(self._base, placed))
+
+
+Change = Callable[[nn.Module, str], nn.Module | None]
+"""From a module and its name to what takes its place, if anything does."""
+
+
+def _copied(module: nn.Module, changed: Change, name: str = "") -> nn.Module:
+    """A module with some of its parts changed; what holds them is copied as it stands, without hooks."""
+    found = changed(module, name)
+    if found is not None:
+        return found
+    found = copy.copy(module)
+    nn.Module.__init__(found)  # with nothing in it; its settings stay
+    for key, part in module.named_children():
+        found.add_module(key, _copied(part, changed, f"{name}.{key}".lstrip(".")))
+    for key, parameter in module.named_parameters(recurse=False):
+        found.register_parameter(key, _constant(parameter, parameter.dtype))
+    if isinstance(found, GeneratorBlock):
+        found.fused = True
+    return found.eval()
+
+
+def _constant(x: Tensor, dtype: torch.dtype) -> nn.Parameter:
+    """A copy that no gradient reaches."""
+    layout = torch.channels_last if x.dim() == 4 else torch.contiguous_format
+    return nn.Parameter(x.detach().to(dtype, copy=True).contiguous(memory_format=layout), requires_grad=False)
+
+
+class _Linear(nn.Module):
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.weight, self.bias = _constant(weight, weight.dtype), _constant(bias, bias.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+class _Convolution(nn.Module):
+    """A convolution with its kernel, times a number; transposed, with stride 2, where it doubles the resolution."""
+
+    bias: nn.Parameter | None
+
+    def __init__(self, conv: SpectralConv2d, dtype: torch.dtype, times: Tensor | None = None) -> None:
+        super().__init__()
+        weight, bias = conv.weight_and_bias(conv.weight.dtype)
+        weight = weight if times is None else times * weight
+        self.doubles, self.padding = isinstance(conv, UpConv2d), conv.padding
+        self.weight = _constant(up_kernel(weight) if self.doubles else weight, dtype)
+        self.bias = None if bias is None else _constant(bias, dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.doubles:
+            return F.conv2d(x, self.weight, self.bias, padding=self.padding)
+        if x.shape[2] * x.shape[3] <= BOTTOM**2:
+            return doubled_by_product(x, self.weight, self.bias)
+        return F.conv_transpose2d(x, self.weight, self.bias, stride=2, padding=1)
+
+
+def doubled_by_product(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """`conv_transpose2d` with stride 2, padding 1 and a kernel (in, out, 4, 4), as one matrix product.
+
+    On the first map, where the kernel is far larger than what it is used on, half of the time, as torch's convolution
+    rearranges the kernel at each use. (N, in, H, W) -> (N, out, 2H, 2W), channels_last.
+    """
+    count, channels, height, width = x.shape
+    matrix = kernel.permute(0, 2, 3, 1).reshape(channels, -1)
+    parts = (x.permute(0, 2, 3, 1).reshape(-1, channels) @ matrix).view(count, height, width, 4, 4, -1)
+    precise = torch.promote_types(x.dtype, torch.float32)
+    out = parts.new_zeros(count, 2 * height + 2, 2 * width + 2, parts.shape[-1], dtype=precise)
+    for row in range(4):
+        for column in range(4):
+            out[:, row : row + 2 * height : 2, column : column + 2 * width : 2] += parts[:, :, :, row, column]
+    inner = out[:, 1:-1, 1:-1] if bias is None else out[:, 1:-1, 1:-1] + bias
+    return inner.to(x.dtype).permute(0, 3, 1, 2)
+
+
+class _Attention(nn.Module):
+    """Self-attention as `layers.Attention`, its weight gamma in that of the last convolution."""
+
+    def __init__(self, attention: Attention, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.theta, self.phi, self.g = (_Convolution(c, dtype) for c in (attention.theta, attention.phi, attention.g))
+        self.o = _Convolution(attention.o, dtype, attention.gamma)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query = self.theta(x).flatten(2).mT
+        key, value = (F.max_pool2d(conv(x), 2).flatten(2).mT for conv in (self.phi, self.g))
+        seen = attended(query, key, value)
+        y: Tensor = x + self.o(seen.mT.reshape(len(x), -1, *x.shape[2:]))
+        return y
+
+
+def attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """`softmax(query key') value`: (N, P, D), (N, Q, D), (N, Q, E) -> (N, P, E).
+
+    On a CPU without gradients a few rows at a time, so that their scores stay in the caches: torch's own has kernels
+    only for D = E there, and without them writes all P x Q scores several times over.
+    """
+    if torch.is_grad_enabled() or query.device.type != "cpu":
+        q, k, v = (part.unsqueeze(1) for part in (query, key, value))
+        return F.scaled_dot_product_attention(q, k, v, scale=1.0).squeeze(1)
+    seen = value.new_empty(len(query), query.shape[1], value.shape[2])
+    for i, those in enumerate(seen):
+        for rows, out in zip(query[i].split(ROWS), those.split(ROWS), strict=True):
+            torch.mm((rows @ key[i].mT).softmax(1), value[i], out=out)
+    return seen
+
+
+class _Unfolded(nn.Module):
+    """A norm without statistics: its gain is a + A c and its bias b + B c."""
+
+    def __init__(self, norm: Norm, name: str) -> None:
+        super().__init__()
+        self.name, self.eps, self.normalises = name, norm.eps, norm.kind != "none"
+        if isinstance(norm, ConditionalNorm):
+            self.A, self.B = (_matrix(layer).detach().clone() for layer in (norm.gain, norm.bias))
+            self.a, self.b = self.A.new_ones(len(self.A)), self.A.new_zeros(len(self.A))
+        else:
+            assert isinstance(norm, AffineNorm)
+            self.a, self.b = (parameter.detach().clone() for parameter in (norm.gain, norm.bias))
+            self.A = self.B = self.a.new_zeros(len(self.a), 0)
+
+    def at(self, row: Mapping[str, Tensor]) -> "_ScaleAndShift":
+        """The norm with its statistics in a row."""
+        mean, r = torch.zeros_like(self.a), torch.ones_like(self.a)
+        if self.normalises:
+            mean = row[f"{self.name}.stored_mean"].to(mean)
+            r = torch.rsqrt(row[f"{self.name}.stored_var"].to(r) + self.eps)
+        weight = torch.cat([r[:, None] * self.A, self.B - (mean * r)[:, None] * self.A])
+        bias = torch.cat([r * self.a, self.b - mean * r * self.a])
+        return _ScaleAndShift(weight, bias, alone=not self.name.endswith("bn1"))
+
+
+def _matrix(layer: nn.Module) -> Tensor:
+    """The (C, D) of a norm's gain or bias layer."""
+    if isinstance(layer, ClassTable):
+        return layer.weight.mT
+    assert isinstance(layer, SpectralLinear)
+    return layer.normalised_weight()
+
+
+class _ScaleAndShift(nn.Module):
+    """x (N, C, H, W) times a scale plus a shift, affine functions of c (N, D): weight (2C, D), bias (2C,).
+
+    Nothing else makes use of x if `alone`: then, without gradients, the result is in its memory.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, alone: bool) -> None:
+        super().__init__()
+        self.weight, self.bias, self.alone = _constant(weight, weight.dtype), _constant(bias, bias.dtype), alone
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        constant = c is None or self.weight.shape[1] == 0
+        both = self.bias[None] if constant else F.linear(cast(Tensor, c), self.weight, self.bias)
+        scale, shift = both.to(x.dtype)[:, :, None, None].chunk(2, 1)
+        if self.alone and not torch.is_grad_enabled():
+            return torch.addcmul(shift, x, scale, out=x)
+        return torch.addcmul(shift, x, scale)
