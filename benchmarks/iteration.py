@@ -1,66 +1,76 @@
-"""What fused resampling and bfloat16 gain in training: seconds of one iteration, against the plain float32 form.
+"""One training iteration, two D steps and one G step, against the plain form, and against its convolutions alone.
 
-`python benchmarks/iteration.py [PRESET ...]` interleaves the three forms in one run and prints medians of seven, their
-ratio to the baseline and the machine; a JSON line for machines; a report in benchmarks/reports/.
+`python benchmarks/iteration.py [ROUNDS] [ROW ...]`. Plain is resampling and convolutions apart, float32, NCHW, eager:
+the reference's arithmetic. Ours is `biggan train` without flags, in float32 and, where the processor has instructions
+for it, bfloat16. The floor is the convolutions that are left, replayed alone on tensors of the same shapes: 100 % would
+be an iteration with nothing beside them. The forms take turns; what is told are medians.
 """
 
-import json
-import os
-import platform
-import statistics
 import sys
-import time
-from dataclasses import replace
-from datetime import date
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import partial
 
-import torch
+from _report import LEAST_ROUNDS, Report, in_turn, table
+from _training import BFLOAT16, NO_BFLOAT16, convolutions, ours, plain, settings
 
-from biggan import presets
-from biggan.training.loop import Training, iterate
-from biggan.training.trial import Noise
+from biggan.config import Config
 
-REPORTS = Path(__file__).parent / "reports"
-ROUNDS = 7
-FORMS = {"plain float32": (False, None), "fused float32": (True, None), "fused bfloat16": (True, torch.bfloat16)}
-
-
-def measure(name: str) -> dict[str, float]:
-    """Median seconds of an iteration in each form, rounds interleaved."""
-    runs: dict[str, tuple[Training, Noise]] = {}
-    for form, (fused, dtype) in FORMS.items():
-        base = presets.preset(name)
-        config = replace(base, model=replace(base.model, fused_resampling=fused))
-        runs[form] = (Training(config, torch.device("cpu"), dtype), Noise(config))
-        iterate(*runs[form])
-    seconds: dict[str, list[float]] = {form: [] for form in FORMS}
-    for _ in range(ROUNDS):
-        for form, (run, data) in runs.items():
-            began = time.perf_counter()
-            for _ in range(5):
-                iterate(run, data)
-            seconds[form].append((time.perf_counter() - began) / 5)
-    return {form: statistics.median(values) for form, values in seconds.items()}
+ROWS: dict[str, Callable[[], Config]] = {
+    "32 px, ch 64, batch 25": partial(settings, "cifar10", 25),
+    "32 px, ch 64, batch 64": partial(settings, "cifar10", 64),
+    "128 px, ch 96, batch 4": partial(settings, "biggan128", 4),
+    "cpu-small": partial(settings, "cpu-small", 32),
+}
+LONG = ("32 px, ch 64, batch 64",)  # takes minutes; measured when named
+BATCHES = (8, 16, 32, 64, 128)  # of cpu-small
 
 
-def main() -> None:
-    load = os.getloadavg()[0]
-    rows = ["| preset | form | seconds an iteration | times the baseline's speed |", "|---|---|---|---|"]
-    for name in sys.argv[1:] or ["cpu-small", "cpu-medium"]:
-        medians = measure(name)
-        ratios = {form: medians["plain float32"] / value for form, value in medians.items()}
-        rows += [f"| {name} | {form} | {value:.4f} | {ratios[form]:.2f} |" for form, value in medians.items()]
-        print(json.dumps({"benchmark": "iteration", "preset": name, "seconds": medians, "ratio": ratios}), flush=True)
-    info = Path("/proc/cpuinfo")
-    found = [line.partition(":")[2].strip() for line in info.open() if "model name" in line] if info.exists() else []
-    machine = f"{found[0] if found else platform.processor()}, {torch.get_num_threads()} threads"
-    text = "\n".join(rows)
-    loads = f"load {load:.2f} before and {os.getloadavg()[0]:.2f} after"
-    text = f"# One training iteration\n\n{machine}, torch {torch.__version__}, {loads}, {date.today()}.\n\n{text}\n"
-    print(text)
-    REPORTS.mkdir(exist_ok=True)
-    (REPORTS / f"iteration_{platform.machine()}-{torch.get_num_threads()}-threads_{date.today()}.md").write_text(text)
+def compare(config: Config, rounds: int) -> dict[str, float]:
+    """Median seconds of an iteration in each form, of its convolutions alone, and their multiply-adds."""
+    forms = {"plain": plain(config), "ours float32": ours(config)}
+    alone, count = convolutions(forms["ours float32"])
+    forms |= {"convolutions alone": alone}
+    if BFLOAT16:
+        forms["ours bfloat16"] = ours(config, "bfloat16")
+        forms["convolutions alone in bfloat16"], _ = convolutions(forms["ours bfloat16"])
+    _, of_plain = convolutions(forms["plain"])
+    return in_turn(forms, rounds) | {"plain GMAC": of_plain / 1e9, "GMAC": count / 1e9}
+
+
+def row(name: str, found: dict[str, float], precision: str) -> Sequence[object]:
+    """What is told of a row in one precision."""
+    own, floor = found[f"ours {precision}"], "convolutions alone" + (" in bfloat16" if precision == "bfloat16" else "")
+    rate = 2 * found["GMAC"] / found[floor]
+    return [
+        name,
+        precision,
+        f"{found['plain']:.3f}",
+        f"{own:.3f}",
+        f"{found['plain'] / own:.2f}",
+        f"{found['plain GMAC']:.3g}, {found['GMAC']:.3g}",
+        f"{rate:.3g}",
+        f"{100 * found[floor] / own:.0f} %",
+    ]
+
+
+def main(rounds: int, names: Sequence[str]) -> None:
+    report = Report("iteration", "One training iteration")
+    found = {name: compare(ROWS[name](), rounds) for name in names}
+    precisions = ["float32", "bfloat16"] if BFLOAT16 else ["float32"]
+    head = ["plain, s", "ours, s", "times as fast", "GMAC plain, ours", "GFLOP/s alone", "share of floor"]
+    rows = [row(name, each, precision) for name, each in found.items() for precision in precisions]
+    tables = [table(["networks", "precision", *head], rows)]
+    figures: dict[str, object] = {"rows": found}
+    if "cpu-small" in names:
+        seconds = in_turn({str(size): ours(settings("cpu-small", size)) for size in BATCHES}, rounds)
+        figures["batch"] = seconds
+        each = [[size, f"{value:.3f}", f"{1e3 * value / int(size):.2f}"] for size, value in seconds.items()]
+        tables.append(table(["batch of cpu-small", "seconds an iteration", "ms for each image of the batch"], each))
+    what = f"Random weights and images, medians of {rounds} rounds in turn.{NO_BFLOAT16}"
+    report.write(what, tables, figures | {"rounds": rounds, "precisions": precisions})
 
 
 if __name__ == "__main__":
-    main()
+    given = sys.argv[1:]
+    number = int(given.pop(0)) if given and given[0].isdigit() else LEAST_ROUNDS
+    main(number, given or [name for name in ROWS if name not in LONG])

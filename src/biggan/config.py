@@ -327,6 +327,8 @@ class Train:
     """Fixes initial weights, data order and every draw."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of convolutions and matrix products; auto: bfloat16 where the hardware has it."""
+    compile: bool = False
+    """Compile the networks by torch.compile: slow to start, then faster; needs a C++ compiler."""
     save_images: int = 50_000
     """Images between saved states."""
     sheet_images: int = 25_000
@@ -371,6 +373,8 @@ class Config:
     train: Train = field(default_factory=Train)
 
     def __post_init__(self) -> None:
+        if self.train.recompute and self.train.compile:
+            raise ConfigError("--compile and --recompute do not go together; leave one of them out.")
         if self.train.recompute and self.model.power_iteration == "per_forward":
             raise ConfigError("--recompute needs --power-iteration per_step, as a second forward would move the rest.")
 

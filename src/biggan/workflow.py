@@ -27,6 +27,7 @@ from biggan.overseer import Unhealthy
 from biggan.sampling.pipeline import Pipeline
 from biggan.sitting import Sitting, Watch, begin, check_place
 from biggan.training import transfer
+from biggan.training.compiling import Start, check_compiler
 from biggan.training.hardware import Precision, compute_dtype, pick_device, pick_precision
 from biggan.training.interrupt import StopRequest
 from biggan.training.little import choose
@@ -190,6 +191,8 @@ def train(
         if minutes is not None and not minutes > 0:
             raise ConfigError(f"{flag} is {minutes:g}; allowed is above 0 minutes.")
     check_shares(config)
+    if config.train.compile:
+        check_compiler()
     hang_seconds = hang_minutes * 60 if processes() > 1 else None
     with StopRequest() as stop, watched(hang_seconds), meeting(pick_device(device)) as place, ExitStack() as held:
         lead(lambda: _check_out(out, source))
@@ -366,6 +369,8 @@ def go(sitting: Sitting, loader: Loader) -> None:
         sitting.obey,
     ]
     rescue.check(sitting)
+    if length.compile and not sitting.run.done:
+        hooks.insert(0, Start(sitting.say))
     while not sitting.run.done:
         try:
             fit(sitting.run, loader, hooks)

@@ -16,6 +16,7 @@ from biggan.models.spectral import (
     SpectralSettings,
     advance,
     settle,
+    vectors_held,
 )
 
 STEP = SpectralSettings(eps=1e-12)
@@ -117,6 +118,30 @@ def test_per_step_only_advance_writes(kind):
     advance(nn.Sequential(layer))
     us, sigmas = power_iteration(layer.weight.flatten(1), [before["u0"]], 1e-12)
     assert_all_close(buffers(layer), {"u0": us[0], "sv0": sigmas[0]}, atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", [STEP, FORWARD], ids=["per_step", "per_forward"])
+def test_while_vectors_are_held_forwards_and_gradients_are_the_same(norm):
+    for layer, x in layers(norm).values():
+        other = copy.deepcopy(layer)
+        found, expected = [], []
+        with vectors_held(nn.Sequential(layer)):
+            for _ in range(2):
+                found += [layer(x), *torch.autograd.grad(layer(x).cos().sum(), layer.weight)]
+        for _ in range(2):
+            expected += [other(x), *torch.autograd.grad(other(x).cos().sum(), other.weight)]
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+        assert_all_close(buffers(layer), buffers(other), atol=0)
+        assert layer.pair is None
+
+
+def test_layers_side_by_side_iterate_as_each_alone():
+    alone = [layer for norm in (STEP, SpectralSettings(num_values=2), FORWARD) for layer, _ in layers(norm).values()]
+    together = copy.deepcopy(nn.ModuleList(alone))
+    advance(together)
+    for layer, other in zip(alone, together, strict=True):
+        advance(layer)
+        assert_all_close(buffers(other), buffers(layer), atol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

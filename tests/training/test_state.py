@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from biggan import atomic
 from biggan.errors import Diverged, ModelError, RunInUse
+from biggan.presets import preset
 from biggan.training.interrupt import StopRequest
+from biggan.training.loop import Training, iterate
 from biggan.training.runlock import RunLock
 from biggan.training.state import (
     list_states,
@@ -25,6 +27,7 @@ from biggan.training.state import (
     prune,
     save_state,
 )
+from biggan.training.trial import Noise
 
 Groups = dict[str, dict[str, Tensor]]
 
@@ -213,6 +216,31 @@ def test_a_resumed_optimizer_takes_the_same_steps_bit_for_bit(
     assert [t.stride() for t in optimizer_tensors(adam).values()] == [
         t.stride() for t in optimizer_tensors(resumed_adam).values()
     ]
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=["float32", "bfloat16"])
+def test_a_run_put_back_iterates_as_if_it_had_not_stopped(tmp_path: Path, dtype: torch.dtype | None) -> None:
+    config = preset("tiny")
+    run, resumed = (Training(config, torch.device("cpu"), dtype) for _ in range(2))
+    data, networks, optimizers = Noise(config), ("G", "D", "G_ema"), ("optim_g", "optim_d")
+
+    def everything(run: Training) -> Groups:
+        held = {name: dict(getattr(run, name).state_dict()) for name in networks}
+        return held | {name: optimizer_tensors(getattr(run, name)) for name in optimizers}
+
+    iterate(run, data)
+    save_state(tmp_path, run.images, everything(run), {})
+    state = load_latest(tmp_path, never)
+    assert state is not None
+    for name in networks:
+        getattr(resumed, name).load_state_dict(state.tensors[name])
+    for name in optimizers:
+        load_optimizer(getattr(resumed, name), state.tensors[name])
+    resumed.images = state.images
+    iterate(run, data), iterate(resumed, data)
+    found = everything(resumed)
+    for group, expected in everything(run).items():
+        assert all(torch.equal(tensor, found[group][name]) for name, tensor in expected.items())
 
 
 @pytest.mark.filterwarnings("ignore:Lazy modules")

@@ -20,6 +20,11 @@ from biggan.models.spectral import SpectralConv2d, SpectralSettings, settle
 Kind = Literal["batch", "instance", "none"]
 
 
+def affine(x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+    """gain * x + bias in x's precision."""
+    return torch.addcmul(bias.to(x.dtype), x, gain.to(x.dtype))
+
+
 class Norm(nn.Module):
     """Normalisation with running statistics and no gain or bias of its own: (N, C, H, W) -> the same.
 
@@ -38,17 +43,23 @@ class Norm(nn.Module):
             self.register_buffer("stored_mean", torch.zeros(channels))
             self.register_buffer("stored_var", torch.ones(channels))
 
-    def normalise(self, x: Tensor) -> Tensor:
-        """x with mean 0 and variance 1: of the batch in training, by the stored statistics in evaluation."""
-        if self.kind == "none":
-            return x
-        if self.training and self.kind == "batch" and self.replicas != 1 and world_size() > 1:
-            return self._normalise_over_replicas(x)
+    def normalise(self, x: Tensor, gain: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        """x with mean 0 and variance 1: of the batch in training, by the stored statistics in evaluation.
+
+        Args:
+            x: (N, C, H, W).
+            gain: (C,), by which the result is multiplied in the same kernel.
+            bias: (C,), given with a gain and added after it.
+        """
+        over_replicas = self.training and self.kind == "batch" and self.replicas != 1 and world_size() > 1
+        if self.kind == "none" or over_replicas:
+            y = self._normalise_over_replicas(x) if over_replicas else x
+            return y if gain is None or bias is None else affine(y, gain.view(-1, 1, 1), bias.view(-1, 1, 1))
         frozen = self.training and self.momentum == 0
         mean, var = (None, None) if frozen else (self.stored_mean, self.stored_var)
         if self.kind == "batch":
-            return F.batch_norm(x, mean, var, training=self.training, momentum=self.momentum, eps=self.eps)
-        return F.instance_norm(x, mean, var, use_input_stats=self.training, momentum=self.momentum, eps=self.eps)
+            return F.batch_norm(x, mean, var, gain, bias, self.training, self.momentum, self.eps)
+        return F.instance_norm(x, mean, var, gain, bias, self.training, self.momentum, self.eps)
 
     def _normalise_over_replicas(self, x: Tensor) -> Tensor:
         """Batch norm with moments over processes, which hold equal shares of the batch."""
@@ -89,8 +100,7 @@ class AffineNorm(Norm):
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """x: (N, C, H, W) -> the same; c is not used."""
-        gain, bias = (p.to(x.dtype).view(-1, 1, 1) for p in (self.gain, self.bias))
-        return torch.addcmul(bias, self.normalise(x), gain)
+        return self.normalise(x, self.gain, self.bias)
 
 
 class ConditionalNorm(Norm):
@@ -110,8 +120,8 @@ class ConditionalNorm(Norm):
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """x: (N, C, H, W), c: (N, D) -> (N, C, H, W)."""
-        gain, bias = (y.to(x.dtype)[:, :, None, None] for y in (1 + self.gain(c), self.bias(c)))
-        return torch.addcmul(bias, self.normalise(x), gain)
+        gain, bias = (y[:, :, None, None] for y in (1 + self.gain(c), self.bias(c)))
+        return affine(self.normalise(x), gain, bias)
 
 
 def norms(network: nn.Module) -> Iterator[tuple[str, Norm]]:

@@ -25,10 +25,15 @@ def _spread(flipped: bool, device: torch.device, dtype: torch.dtype) -> Tensor:
     return (wide.flip(2, 3) if flipped else wide).reshape(9, 16)
 
 
+def spread(flipped: bool, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """What `_spread` gives, which is made once; for compiled networks a constant (`training/compiling.py`)."""
+    return _spread(flipped, device, dtype)
+
+
 def _widen(weight: Tensor, flipped: bool) -> Tensor:
     """K (a, b, 4, 4) of W (a, b, 3, 3), channels_last, as convolutions want it."""
     a, b = weight.shape[:2]
-    matrix = _spread(flipped, weight.device, weight.dtype).mT.expand(a, 16, 9)
+    matrix = spread(flipped, weight.device, weight.dtype).mT.expand(a, 16, 9)
     return matrix.bmm(weight.permute(0, 2, 3, 1).reshape(a, 9, b)).view(a, 4, 4, b).permute(0, 3, 1, 2)
 
 

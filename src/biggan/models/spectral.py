@@ -5,13 +5,16 @@ A weight is seen as a matrix W, (out, rest). One power iteration from the stored
 through u' and v. Every forward, in evaluation too, makes that iteration; whether it writes u' back is the question:
 
 * per forward: each training-mode forward writes (the reference);
-* per step: only `advance` writes, once an optimizer step, so that splitting a batch changes nothing.
+* per step: only `advance` writes, once an optimizer step, so that splitting a batch changes nothing; within
+  `vectors_held` the forwards of a step share one iteration, which is the same for all.
 
 A layer that keeps v too (`sn_vectors: uv`, as torch and the published deep generators do) takes σ = v Wᵀ uᵀ of the
 stored pair wherever it does not write. With several singular values the k-th u and v are made orthogonal to the
 earlier ones; only σ₀ normalises. Not here: torch's parametrization, which has other state names.
 """
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,31 +35,35 @@ class SpectralSettings:
     keep_v: bool = False
 
 
-def _unit(x: Tensor, earlier: list[Tensor], eps: float) -> Tensor:
-    """`x` (1, n) made orthogonal to the unit rows `earlier` and of length one (eps bounds the divisor)."""
-    for y in earlier:
-        x = x - (x @ y.mT) * y
-    return F.normalize(x, eps=eps)
+def _units(xs: list[Tensor], earlier: list[list[Tensor]], eps: float) -> list[Tensor]:
+    """Each x (1, n) made orthogonal to its unit rows in `earlier` and of length one (eps bounds the divisor)."""
+    for ys in earlier:
+        xs = [x - (x @ y.mT) * y for x, y in zip(xs, ys, strict=True)]
+    lengths = torch._foreach_norm(xs)
+    torch._foreach_clamp_min_(lengths, eps)
+    return list(torch._foreach_div(xs, lengths))
 
 
 @torch.no_grad()
-def power_iteration(weight: Tensor, us: list[Tensor], eps: float) -> tuple[list[Tensor], list[Tensor]]:
-    """One power iteration of each singular pair.
+def power_iterations(
+    weights: Sequence[Tensor], us: Sequence[Sequence[Tensor]], eps: float
+) -> tuple[list[tuple[Tensor, ...]], list[tuple[Tensor, ...]]]:
+    """One power iteration of each singular pair of several weights, side by side.
 
     Args:
-        weight: W, (out, rest).
-        us: The left vectors so far, each (1, out).
+        weights: W of each, (out, rest).
+        us: The left vectors of each so far, (1, out), the first singular value's first.
         eps: Smallest length to divide by.
 
     Returns:
-        New left vectors (1, out) and right vectors (1, rest), of length one.
+        New left vectors (1, out) and right vectors (1, rest) of each weight, of length one.
     """
-    new_us: list[Tensor] = []
-    new_vs: list[Tensor] = []
-    for u in us:
-        new_vs.append(_unit(u @ weight, new_vs, eps))
-        new_us.append(_unit(new_vs[-1] @ weight.mT, new_us, eps))
-    return new_us, new_vs
+    new_us: list[list[Tensor]] = []
+    new_vs: list[list[Tensor]] = []
+    for kth in zip(*us, strict=True):
+        new_vs.append(_units([u @ w for u, w in zip(kth, weights, strict=True)], new_vs, eps))
+        new_us.append(_units([v @ w.mT for v, w in zip(new_vs[-1], weights, strict=True)], new_us, eps))
+    return list(zip(*new_us, strict=True)), list(zip(*new_vs, strict=True))
 
 
 class _Spectral(nn.Module):
@@ -64,6 +71,7 @@ class _Spectral(nn.Module):
 
     weight: Tensor
     norm: SpectralSettings | None
+    pair: tuple[Tensor, Tensor] | None = None
 
     def _prepare(self, norm: SpectralSettings | None) -> None:
         self.norm = norm
@@ -73,49 +81,53 @@ class _Spectral(nn.Module):
         if norm and norm.keep_v:
             self.register_buffer("v0", torch.randn(1, self.weight[0].numel()))
 
-    def _us(self, norm: SpectralSettings) -> list[Tensor]:
-        return [self.get_buffer(f"u{i}") for i in range(norm.num_values)]
-
-    def _write(self, norm: SpectralSettings) -> tuple[Tensor, Tensor]:
-        """Iterates, stores u and the singular values, and gives the first pair."""
-        matrix = self.weight.detach().flatten(1)
-        for _ in range(norm.num_iterations):
-            us, vs = power_iteration(matrix, self._us(norm), norm.eps)
-            for i, (u, v) in enumerate(zip(us, vs, strict=True)):
-                self.get_buffer(f"u{i}").copy_(u)
-                self.get_buffer(f"sv{i}").copy_((v @ matrix.mT @ u.mT).reshape(1))
-            if norm.keep_v:
-                self.get_buffer("v0").copy_(vs[0])
-        return us[0], vs[0]
-
-    def settle(self) -> None:
-        """Brings a kept pair near the weight's singular vectors, since evaluation takes it as it is."""
-        if self.norm and self.norm.keep_v and not self.weight.is_meta:
-            self.converge()
-
-    def converge(self) -> None:
-        """Writes as many rounds of power iterations as bring any vectors near the weight's."""
-        if self.norm:
-            for _ in range(SETTLING):
-                self._write(self.norm)
-
-    def advance(self) -> None:
-        """Writes one round of power iterations, unless every forward does so already."""
-        if self.norm and not self.norm.per_forward:
-            self._write(self.norm)
+    def left_vectors(self, count: int) -> list[Tensor]:
+        """The stored u of the first singular values."""
+        return [self.get_buffer(f"u{i}") for i in range(count)]
 
     def normalised_weight(self) -> Tensor:
         """W / σ₀(W), of W's shape; W itself where the layer is not normalised."""
         if self.norm is None:
             return self.weight
-        if self.training and self.norm.per_forward:
-            u, v = self._write(self.norm)
-        elif self.norm.keep_v:
-            u, v = self.get_buffer("u0"), self.get_buffer("v0")
-        else:
-            us, vs = power_iteration(self.weight.flatten(1), self._us(self.norm)[:1], self.norm.eps)
-            u, v = us[0], vs[0]
+        u, v = self.pair or self._find_pair(self.norm)
         return self.weight / (v @ self.weight.flatten(1).mT @ u.mT).squeeze()
+
+    def _find_pair(self, norm: SpectralSettings) -> tuple[Tensor, Tensor]:
+        writes = self.training and norm.per_forward
+        return (_write if writes else _pairs)(norm, [self])[0]
+
+
+def _layers(network: nn.Module) -> dict[SpectralSettings, list[_Spectral]]:
+    """A network's normalised layers by their settings."""
+    found: dict[SpectralSettings, list[_Spectral]] = {}
+    for module in network.modules():
+        if isinstance(module, _Spectral) and module.norm:
+            found.setdefault(module.norm, []).append(module)
+    return found
+
+
+def _pairs(norm: SpectralSettings, layers: Sequence[_Spectral]) -> list[tuple[Tensor, Tensor]]:
+    """u and v of each layer with which to compute where nothing is written."""
+    if norm.keep_v:
+        return [(layer.get_buffer("u0"), layer.get_buffer("v0")) for layer in layers]
+    matrices = [layer.weight.flatten(1) for layer in layers]
+    us, vs = power_iterations(matrices, [layer.left_vectors(1) for layer in layers], norm.eps)
+    return [(u, v) for (u,), (v,) in zip(us, vs, strict=True)]
+
+
+@torch.no_grad()
+def _write(norm: SpectralSettings, layers: Sequence[_Spectral]) -> list[tuple[Tensor, Tensor]]:
+    """Iterates, stores each layer's u and singular values, and gives their first pairs."""
+    matrices = [layer.weight.flatten(1) for layer in layers]
+    for _ in range(norm.num_iterations):
+        us, vs = power_iterations(matrices, [layer.left_vectors(norm.num_values) for layer in layers], norm.eps)
+        for layer, matrix, lefts, rights in zip(layers, matrices, us, vs, strict=True):
+            for i, (u, v) in enumerate(zip(lefts, rights, strict=True)):
+                layer.get_buffer(f"u{i}").copy_(u)
+                layer.get_buffer(f"sv{i}").copy_((v @ matrix.mT @ u.mT).reshape(1))
+            if norm.keep_v:
+                layer.get_buffer("v0").copy_(rights[0])
+    return [(lefts[0], rights[0]) for lefts, rights in zip(us, vs, strict=True)]
 
 
 class SpectralConv2d(_Spectral, nn.Conv2d):
@@ -170,24 +182,44 @@ class SpectralEmbedding(_Spectral, nn.Embedding):
         return F.embedding(y, self.normalised_weight())
 
 
-@torch.no_grad()
+@contextlib.contextmanager
+def vectors_held(*networks: nn.Module) -> Iterator[None]:
+    """Within, all forwards of a layer share one power iteration, unless each writes its own; no weight may move."""
+    groups = [group for network in networks for group in _layers(network).items() if not group[0].per_forward]
+    try:
+        for norm, layers in groups:
+            for layer, pair in zip(layers, _pairs(norm, layers), strict=True):
+                layer.pair = pair
+        yield
+    finally:
+        for _, layers in groups:
+            for layer in layers:
+                layer.pair = None
+
+
 def advance(network: nn.Module) -> None:
     """One written power iteration of every per-step layer in `network` (once an optimizer step)."""
-    for module in network.modules():
-        if isinstance(module, _Spectral):
-            module.advance()
+    for norm, layers in _layers(network).items():
+        if not norm.per_forward:
+            _write(norm, layers)
 
 
 def settle(network: nn.Module) -> None:
-    """Power iterations on every layer of `network` that keeps v; after its weights were set otherwise than by steps."""
-    for module in network.modules():
-        if isinstance(module, _Spectral):
-            module.settle()
+    """Brings the pairs that layers of `network` keep near their weights' own, as evaluation takes them as they are.
+
+    For weights that were set otherwise than by steps.
+    """
+    for norm, layers in _layers(network).items():
+        if norm.keep_v and not layers[0].weight.is_meta:
+            _converge(norm, layers)
 
 
-@torch.no_grad()
 def converge(network: nn.Module) -> None:
     """Brings the vectors of every layer near its weight's singular vectors, after weights were put in."""
-    for module in network.modules():
-        if isinstance(module, _Spectral):
-            module.converge()
+    for norm, layers in _layers(network).items():
+        _converge(norm, layers)
+
+
+def _converge(norm: SpectralSettings, layers: Sequence[_Spectral]) -> None:
+    for _ in range(SETTLING):
+        _write(norm, layers)

@@ -19,6 +19,7 @@ from biggan.latents import Stream
 from biggan.models.build import build
 from biggan.training.adaptive import Adaptive
 from biggan.training.augment import NUMBERS
+from biggan.training.compiling import compile_network
 from biggan.training.course import Course
 from biggan.training.ema import averaged_copy, ema_decay, update_average
 from biggan.training.steps import DBatch, GBatch, discriminator_step, generator_step
@@ -57,6 +58,9 @@ class Training:
         self.optim_g = adam(self.G, config.optim.lr_g, config.optim)
         self.optim_d = adam(self.D, config.optim.lr_d, config.optim)
         self.adaptive = Adaptive(config.augment, self.device)
+        if config.train.compile:
+            for network in (self.G, self.D):
+                compile_network(network)
 
     def reset(self) -> None:
         """Puts everything where it was when the run was made."""

@@ -19,7 +19,7 @@ from biggan.distributed.collective import average
 from biggan.distributed.gradients import backward
 from biggan.models.layers import norms
 from biggan.models.network import Discriminator, Generator
-from biggan.models.spectral import advance
+from biggan.models.spectral import advance, vectors_held
 from biggan.training.adaptive import Adaptive
 from biggan.training.augment import Kind, augmented
 from biggan.training.figures import D_FIGURES, d_figures, gradient_norm
@@ -139,19 +139,20 @@ def discriminator_step(
     optimizer.zero_grad()
     track_statistics(G, None, len(batches))
     figures = []
-    for place, (x, y, z, y_fake, u, u_again) in enumerate(batches, 1):
-        with torch.no_grad():
-            fake = G(z, G.embed(y_fake))
-        both, labels = torch.cat([fake, x]), torch.cat([y_fake, y]) if D.num_classes else None
-        logits = D(see(both, u, adaptive), labels)
-        on_fake, on_real = logits.split([len(fake), len(x)])
-        loss_real, loss_fake = d_loss(optim.loss, on_real, on_fake)
-        loss = loss_real + loss_fake
-        if adaptive:
-            loss = loss + penalties(D, both, labels, logits, u_again, adaptive)
-        backward(loss / len(batches), D.parameters(), average=place == len(batches), dtype=travelling(optim))
-        sign = on_real.detach().float().sign().mean()
-        figures.append(torch.cat([d_figures(loss_real, loss_fake, on_real, on_fake), sign[None]]))
+    with vectors_held(G, D):
+        for place, (x, y, z, y_fake, u, u_again) in enumerate(batches, 1):
+            with torch.no_grad():
+                fake = G(z, G.embed(y_fake))
+            both, labels = torch.cat([fake, x]), torch.cat([y_fake, y]) if D.num_classes else None
+            logits = D(see(both, u, adaptive), labels)
+            on_fake, on_real = logits.split([len(fake), len(x)])
+            loss_real, loss_fake = d_loss(optim.loss, on_real, on_fake)
+            loss = loss_real + loss_fake
+            if adaptive:
+                loss = loss + penalties(D, both, labels, logits, u_again, adaptive)
+            backward(loss / len(batches), D.parameters(), average=place == len(batches), dtype=travelling(optim))
+            sign = on_real.detach().float().sign().mean()
+            figures.append(torch.cat([d_figures(loss_real, loss_fake, on_real, on_fake), sign[None]]))
     add_orthogonal_gradient(D.parameters(), optim.ortho_d, optim.ortho_kind)
     length = gradient_norm(D.parameters())
     for parameter in held:
@@ -180,12 +181,13 @@ def generator_step(
     D.requires_grad_(False)
     optimizer.zero_grad()
     losses = []
-    for place, (z, y, u) in enumerate(batches):
-        track_statistics(G, place, len(batches))
-        loss = g_loss(optim.loss, D(see(G(z, G.embed(y)), u, adaptive), y if D.num_classes else None))
-        last = place == len(batches) - 1
-        backward(loss / len(batches), G.parameters(), average=last, dtype=travelling(optim))
-        losses.append(loss.detach())
+    with vectors_held(G, D):
+        for place, (z, y, u) in enumerate(batches):
+            track_statistics(G, place, len(batches))
+            loss = g_loss(optim.loss, D(see(G(z, G.embed(y)), u, adaptive), y if D.num_classes else None))
+            last = place == len(batches) - 1
+            backward(loss / len(batches), G.parameters(), average=last, dtype=travelling(optim))
+            losses.append(loss.detach())
     spared = G.get_parameter("shared.weight") if hasattr(G, "shared") else None
     weights = [parameter for parameter in G.parameters() if parameter is not spared]
     add_orthogonal_gradient(weights, optim.ortho_g, optim.ortho_kind)

@@ -17,7 +17,7 @@ from biggan.errors import ModelError
 from biggan.interop.brock import record
 from biggan.interop.brock.shapes import REFERENCE_EPS
 from biggan.models.bundle import Bundle
-from biggan.models.spectral import power_iteration
+from biggan.models.spectral import power_iterations
 
 GENERATORS, DISCRIMINATOR, RECORD = ("G_ema.pth", "G.pth"), "D.pth", "state_dict.pth"
 NEAR = 1e-4  # relative, of a singular value of a kept pair to that of one iteration from its u
@@ -129,6 +129,6 @@ def _unsettled(network: nn.Module) -> Iterator[str]:
         if "v0" in buffers:
             matrix = module.get_parameter("weight").detach().flatten(1)
             kept = buffers["v0"] @ matrix.mT @ buffers["u0"].mT
-            us, vs = power_iteration(matrix, [buffers["u0"]], module.norm.eps)
+            (us,), (vs,) = power_iterations([matrix], [[buffers["u0"]]], module.norm.eps)
             if not torch.isclose(kept, vs[0] @ matrix.mT @ us[0].mT, rtol=NEAR, atol=0).all():
                 yield name

@@ -17,7 +17,7 @@ from biggan.interop.huggingface.names import names_of, to_theirs
 from biggan.interop.huggingface.reading import CONFIG, SAFE_WEIGHTS, WEIGHTS
 from biggan.models.bundle import Bundle
 from biggan.models.network import Generator
-from biggan.models.spectral import power_iteration
+from biggan.models.spectral import power_iterations
 from biggan.models.statistics import ON_GRID, Table
 
 
@@ -82,7 +82,8 @@ def _kept_pairs(G: Generator) -> dict[str, Tensor]:
     for name, u in {} if G.config.sn_vectors == "uv" else G.state_dict().items():
         if name.endswith(".u0"):
             layer = name.removesuffix(".u0")
-            us, vs = power_iteration(G.get_parameter(f"{layer}.weight").flatten(1), [u], G.config.sn_eps)
+            weight = G.get_parameter(f"{layer}.weight").flatten(1)
+            (us,), (vs,) = power_iterations([weight], [[u]], G.config.sn_eps)
             pairs |= {name: us[0], f"{layer}.v0": vs[0]}
     return pairs
 
