@@ -39,6 +39,12 @@ def test_a_missing_compiler_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> 
         check_compiler()
 
 
+def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match=r"^--compile is for one process and there are 2; leave it out\.$"):
+        check_compiler()
+
+
 def test_compiling_and_computing_again_are_refused_together() -> None:
     with pytest.raises(ConfigError, match=r"--compile and --recompute"):
         replace(config(True), train=replace(config(True).train, recompute=True))

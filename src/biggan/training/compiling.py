@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from biggan.distributed.launch import processes
 from biggan.errors import ConfigError
 from biggan.models.resample import spread
 
@@ -27,8 +28,11 @@ def check_compiler() -> None:
     """Checks that torch.compile has what it needs here.
 
     Raises:
-        ConfigError: There is no C++ compiler, or Python's headers are missing.
+        ConfigError: There are several processes, whose exchanges inside the networks were never tried compiled; there
+            is no C++ compiler; or Python's headers are missing.
     """
+    if processes() > 1:
+        raise ConfigError(f"--compile is for one process and there are {processes()}; leave it out.")
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if shutil.which(compiler) is None:
         raise ConfigError(
