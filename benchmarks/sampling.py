@@ -26,6 +26,7 @@ from biggan.models.network import BOTTOM, Generator
 from biggan.training.hardware import pick_precision
 
 TRUNCATION, CLASS = 0.4, 207
+COUNTS = {"biggan128": (1, 8), "deep256": (1, 4)}  # images at once
 PRECISIONS: dict[str, torch.dtype | None] = {"float32": None}
 if pick_precision("auto", torch.device("cpu")) == "bfloat16":
     PRECISIONS["bfloat16"] = torch.bfloat16
@@ -61,7 +62,7 @@ def beside_plain(rounds: int) -> tuple[Figures, dict[str, float]]:
     start = in_turn(making, rounds)
     made = {name: make() for name, make in making.items()}
     figures: Figures = {}
-    for count in (1, 8):
+    for count in COUNTS["biggan128"]:
         z, c = torch.randn(count, G.dim_z), G.embed(torch.arange(count))
         forms: dict[str, Callable[[], Tensor]] = {"plain": partial(plain, G, z, c)}
         forms |= {name: partial(network, z, c) for name, network in made.items()}
@@ -85,7 +86,7 @@ def beside_package(folder: Path, rounds: int) -> tuple[Figures, dict[str, float]
     start = in_turn(making, rounds)
     made = {name: make() for name, make in making.items()}
     figures: Figures = {}
-    for count in (1, 4):
+    for count in COUNTS["deep256"]:
         z = torch.from_numpy(truncated_noise_sample(batch_size=count, truncation=TRUNCATION, seed=0))
         y = torch.zeros(count, 1000)
         y[:, CLASS] = 1
