@@ -8,15 +8,14 @@ least of several iterations. Prints a JSON line for machines and writes a report
 
 import json
 import os
-import platform
 import subprocess
 import sys
-import time
 from dataclasses import replace
-from datetime import date
+from functools import partial
 from pathlib import Path
 
 import torch
+from _report import Report, largest_memory, seconds, table
 
 from biggan import presets
 from biggan.config import Config
@@ -24,7 +23,6 @@ from biggan.training.loop import Training, iterate
 from biggan.training.memory import estimate
 from biggan.training.trial import Noise, iteration_seconds
 
-REPORTS = Path(__file__).parent / "reports"
 ROUNDS = 5
 CASES: dict[str, tuple[str, int, int, dict[str, object]]] = {  # preset, batch, microbatch, changes of the model
     "cpu-small": ("cpu-small", 32, 32, {}),
@@ -60,56 +58,42 @@ def measure(name: str) -> dict[str, float]:
     config = settings(name)
     run, data = Training(config, torch.device("cpu")), Noise(config)
     Path("/proc/self/clear_refs").write_text("5")
-    seconds = []
-    for _ in range(1 + ROUNDS):
-        began = time.perf_counter()
-        iterate(run, data)
-        seconds.append(time.perf_counter() - began)
-    status = Path("/proc/self/status").read_text().splitlines()
-    high = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-    return {"memory": high, "before": before, "seconds": min(seconds[1:])}
+    taken = [seconds(partial(iterate, run, data)) for _ in range(1 + ROUNDS)]
+    return {"memory": largest_memory(), "before": before, "seconds": min(taken[1:])}
 
 
 def told(name: str) -> dict[str, float]:
     """The planner's word on the same."""
     config = settings(name)
     need, train = estimate(config), config.train
-    seconds = iteration_seconds(config, train.batch_size // (train.microbatch or train.batch_size))
-    return {"memory": need.memory, "seconds": seconds}
+    predicted = iteration_seconds(config, train.batch_size // (train.microbatch or train.batch_size))
+    return {"memory": need.memory, "seconds": predicted}
 
 
 def main() -> None:
     if len(sys.argv) == 3 and sys.argv[1] in ("--case", "--told"):
         print(json.dumps((measure if sys.argv[1] == "--case" else told)(sys.argv[2])))
         return
-    load = os.getloadavg()[0]
-    rows, worst = [], dict.fromkeys(("memory", "of the run", "seconds"), 0.0)
+    report = Report("planner", "The planner against this machine")
+    rows: list[list[str]] = []
+    worst = dict.fromkeys(("memory", "of the run", "seconds"), 0.0)
     for name in list(CASES)[: 2 if "--quick" in sys.argv else None]:
         said, found = (ask(how, name) for how in ("--told", "--case"))
         for values in (said, found):
             values["of the run"] = values["memory"] - found["before"]
         off = {key: said[key] / found[key] - 1 for key in worst}
         worst = {key: max(worst[key], abs(value)) for key, value in off.items()}
-        sizes = (
-            f"{said[key] / 2**20:,.0f} | {found[key] / 2**20:,.0f} | {off[key]:+.1%}"
+        sizes = [
+            [f"{said[key] / 2**20:,.0f}", f"{found[key] / 2**20:,.0f}", f"{off[key]:+.1%}"]
             for key in ("memory", "of the run")
-        )
-        rows.append(
-            f"| {name} | {' | '.join(sizes)} | {said['seconds']:.3f} | {found['seconds']:.3f} | {off['seconds']:+.1%} |"
-        )
-        print(rows[-1], flush=True)
-    print(json.dumps({"benchmark": "planner", "worst": worst, "threads": torch.get_num_threads()}))
-    loads = f"load {load:.2f} before and {os.getloadavg()[0]:.2f} after"
-    about = (
-        f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, {loads}, {date.today()}."
-    )
-    head = (
-        "| configuration | MiB of the process told | measured | off | MiB of the run told | measured | off "
-        "| seconds told | measured | off |\n|---|---|---|---|---|---|---|---|---|---|"
-    )
-    text = "\n".join(["# The planner against this machine", "", about, "", head, *rows, ""])
-    REPORTS.mkdir(exist_ok=True)
-    (REPORTS / f"planner_{platform.machine()}-{torch.get_num_threads()}-threads_{date.today()}.md").write_text(text)
+        ]
+        times = [f"{said['seconds']:.3f}", f"{found['seconds']:.3f}", f"{off['seconds']:+.1%}"]
+        rows.append([name, *sizes[0], *sizes[1], *times])
+        print(*rows[-1], flush=True)
+    head = ["configuration", "MiB of the process told", "measured", "off", "MiB of the run told", "measured", "off"]
+    head += ["seconds told", "measured", "off"]
+    what = f"float32; seconds are the least of {ROUNDS} iterations."
+    report.write(what, [table(head, rows)], {"worst": worst})
 
 
 def ask(how: str, name: str) -> dict[str, float]:

@@ -9,25 +9,21 @@ all processes at once, says how long. Prints a JSON line for machines and writes
 
 import json
 import os
-import platform
 import subprocess
 import sys
-import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from datetime import date
-from pathlib import Path
 from statistics import median
 
 import torch
 import torch.distributed as dist
+from _report import Report, seconds, table
 
 from biggan import presets
 from biggan.distributed.processes import alone, meeting, rank, world_size
 from biggan.training.loop import Training, iterate
 from biggan.training.trial import Noise
 
-REPORTS = Path(__file__).parent / "reports"
 ROUNDS, COUNTS, SHARE = 7, (1, 2, 4), 32  # rounds; numbers of processes; images of each in a D step
 BUCKET = 16 * 2**20  # bytes of an all-reduce
 
@@ -41,10 +37,8 @@ def meet() -> None:
 def timed(run: Training, data: Noise, within: AbstractContextManager[None]) -> float:
     """Seconds of an iteration that all processes begin together."""
     meet()
-    began = time.perf_counter()
     with within:
-        iterate(run, data)
-    return time.perf_counter() - began
+        return seconds(lambda: iterate(run, data))
 
 
 def traffic(run: Training) -> float:
@@ -52,13 +46,16 @@ def traffic(run: Training) -> float:
     if world_size() == 1:
         return 0.0
     meet()
-    began = time.perf_counter()
+    return seconds(lambda: send(run))
+
+
+def send(run: Training) -> None:
+    """All-reduces of as many bytes as an iteration's gradients have."""
     for network in [run.D] * run.config.optim.d_steps + [run.G]:
         left = sum(parameter.numel() * 4 for parameter in network.parameters())
         while left > 0:
             dist.all_reduce(torch.zeros(min(left, BUCKET) // 4))
             left -= BUCKET
-    return time.perf_counter() - began
 
 
 def measure(preset: str) -> dict[str, float]:
@@ -69,12 +66,12 @@ def measure(preset: str) -> dict[str, float]:
         train = replace(base.train, batch_size=SHARE * ranks, precision="float32")
         config = replace(base, model=replace(base.model, cross_replica=shared), train=train)
         runs[form] = Training(config, torch.device("cpu")), Noise(config)
-    seconds: dict[str, list[float]] = {form: [] for form in (*runs, "traffic")}
+    taken: dict[str, list[float]] = {form: [] for form in (*runs, "traffic")}
     for _ in range(1 + ROUNDS):
         for form, (run, data) in runs.items():
-            seconds[form].append(timed(run, data, alone() if form == "alone" else nullcontext()))
-        seconds["traffic"].append(traffic(runs["all"][0]))
-    return {form: median(values[1:]) for form, values in seconds.items()}
+            taken[form].append(timed(run, data, alone() if form == "alone" else nullcontext()))
+        taken["traffic"].append(traffic(runs["all"][0]))
+    return {form: median(values[1:]) for form, values in taken.items()}
 
 
 def work(preset: str) -> None:
@@ -96,37 +93,27 @@ def together(preset: str, count: int) -> dict[str, float]:
     return found
 
 
-def row(count: int, found: dict[str, float]) -> str:
+def row(count: int, found: dict[str, float]) -> list[object]:
     """A line of the table."""
     extra = found["gradients"] - found["alone"]
     hidden = 1 - extra / found["traffic"] if count > 1 else 0.0
     norms = found["all"] - found["gradients"]
-    sent = f"{found['traffic'] * 1e3:.1f} | {extra * 1e3:+.1f} | {min(max(hidden, 0), 1):.0%}"
-    times = f"{found['alone'] * 1e3:.1f} | {found['gradients'] * 1e3:.1f} | {found['all'] * 1e3:.1f}"
-    return f"| {count} | {times} | {sent} | {norms * 1e3:+.1f} | {found['all'] / found['alone'] - 1:+.1%} |"
+    sent = [f"{found['traffic'] * 1e3:.1f}", f"{extra * 1e3:+.1f}", f"{min(max(hidden, 0), 1):.0%}"]
+    times = [f"{found[form] * 1e3:.1f}" for form in ("alone", "gradients", "all")]
+    return [count, *times, *sent, f"{norms * 1e3:+.1f}", f"{found['all'] / found['alone'] - 1:+.1%}"]
 
 
 def main() -> None:
     if sys.argv[1:2] == ["--worker"]:
         work(sys.argv[2])
         return
-    load, preset = os.getloadavg()[0], (sys.argv[1:] or ["cpu-medium"])[0]
-    rows = []
-    for count in COUNTS:
-        found = together(preset, count)
-        rows.append(row(count, found))
-        print(json.dumps({"benchmark": "together", "preset": preset, "processes": count, "seconds": found}), flush=True)
-    loads = f"load {load:.2f} before and {os.getloadavg()[0]:.2f} after"
-    about = f"{preset}, {SHARE} images a process in each D step, float32, one thread each, {os.cpu_count()} cores, "
-    about += f"{platform.machine()}, torch {torch.__version__}, {loads}, {date.today()}; medians of {ROUNDS}, in ms."
-    head = (
-        "| processes | alone | + gradients | + norms | all-reduces by themselves | what gradients add | hidden "
-        "| what norms add | in all |\n|---|---|---|---|---|---|---|---|---|"
-    )
-    text = "\n".join(["# Training in several processes", "", about, "", head, *rows, ""])
-    print(text)
-    REPORTS.mkdir(exist_ok=True)
-    (REPORTS / f"together_{platform.machine()}_{date.today()}.md").write_text(text)
+    report, preset = Report("together", "Training in several processes"), (sys.argv[1:] or ["cpu-medium"])[0]
+    found = {count: together(preset, count) for count in COUNTS}
+    head = ["processes", "alone", "+ gradients", "+ norms", "all-reduces by themselves", "what gradients add", "hidden"]
+    head += ["what norms add", "in all"]
+    what = f"{preset}, {SHARE} images a process in each D step, float32; medians of {ROUNDS}, in ms. Threads: of each."
+    rows = [row(count, each) for count, each in found.items()]
+    report.write(what, [table(head, rows)], {"preset": preset, "seconds": found}, threads=1)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ class Ready:
             if isinstance(module, SpectralConv2d):
                 return _Convolution(module, dtype or own)
             if isinstance(module, SpectralLinear):
-                return _Linear(module.normalised_weight(), module.bias)
+                return _Linear(module)
             if isinstance(module, Attention):
                 return _Attention(module, dtype or own)
             return _Unfolded(module, name) if isinstance(module, Norm) else None
@@ -97,22 +97,25 @@ def _copied(module: nn.Module, changed: Change, name: str = "") -> nn.Module:
     for key, part in module.named_children():
         found.add_module(key, _copied(part, changed, f"{name}.{key}".lstrip(".")))
     for key, parameter in module.named_parameters(recurse=False):
-        found.register_parameter(key, _constant(parameter, parameter.dtype))
+        found.register_parameter(key, _constant(parameter, parameter, parameter.dtype))
     if isinstance(found, GeneratorBlock):
         found.fused = True
     return found.eval()
 
 
-def _constant(x: Tensor, dtype: torch.dtype) -> nn.Parameter:
-    """A copy that no gradient reaches."""
+def _constant(x: Tensor, source: Tensor, dtype: torch.dtype) -> nn.Parameter:
+    """What was made from a source, in a memory of its own, that no gradient reaches."""
     layout = torch.channels_last if x.dim() == 4 else torch.contiguous_format
-    return nn.Parameter(x.detach().to(dtype, copy=True).contiguous(memory_format=layout), requires_grad=False)
+    made = x.detach().to(dtype).contiguous(memory_format=layout)
+    shared = made.untyped_storage().data_ptr() == source.untyped_storage().data_ptr()
+    return nn.Parameter(made.clone() if shared else made, requires_grad=False)
 
 
 class _Linear(nn.Module):
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, linear: SpectralLinear) -> None:
         super().__init__()
-        self.weight, self.bias = _constant(weight, weight.dtype), _constant(bias, bias.dtype)
+        self.weight = _constant(linear.normalised_weight(), linear.weight, linear.weight.dtype)
+        self.bias = _constant(linear.bias, linear.bias, linear.bias.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
@@ -128,8 +131,8 @@ class _Convolution(nn.Module):
         weight, bias = conv.weight_and_bias(conv.weight.dtype)
         weight = weight if times is None else times * weight
         self.doubles, self.padding = isinstance(conv, UpConv2d), conv.padding
-        self.weight = _constant(up_kernel(weight) if self.doubles else weight, dtype)
-        self.bias = None if bias is None else _constant(bias, dtype)
+        self.weight = _constant(up_kernel(weight) if self.doubles else weight, conv.weight, dtype)
+        self.bias = None if bias is None else _constant(bias, cast(Tensor, conv.bias), dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.doubles:
@@ -230,7 +233,8 @@ class _ScaleAndShift(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor, alone: bool) -> None:
         super().__init__()
-        self.weight, self.bias, self.alone = _constant(weight, weight.dtype), _constant(bias, bias.dtype), alone
+        self.weight, self.bias = (nn.Parameter(part, requires_grad=False) for part in (weight, bias))
+        self.alone = alone
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         constant = c is None or self.weight.shape[1] == 0
