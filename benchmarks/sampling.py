@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from _report import LEAST_ROUNDS, Report, in_turn, table
+from _training import BFLOAT16, NO_BFLOAT16, Contiguous
 from pretrained import write
 from torch import Tensor
 
@@ -22,25 +23,20 @@ from biggan import presets
 from biggan.interop.pretrained import BigGAN, truncated_noise_sample
 from biggan.models.build import build
 from biggan.models.inference import Ready, own_row
-from biggan.models.network import BOTTOM, Generator
-from biggan.training.hardware import pick_precision
+from biggan.models.network import Generator
 
 TRUNCATION, CLASS = 0.4, 207
 COUNTS = {"biggan128": (1, 8), "deep256": (1, 4)}  # images at once
-PRECISIONS: dict[str, torch.dtype | None] = {"float32": None}
-if pick_precision("auto", torch.device("cpu")) == "bfloat16":
-    PRECISIONS["bfloat16"] = torch.bfloat16
+PRECISIONS: dict[str, torch.dtype | None] = {"float32": None} | ({"bfloat16": torch.bfloat16} if BFLOAT16 else {})
 
 Figures = dict[str, dict[str, float]]
 
 
 def plain(G: Generator, z: Tensor, c: Tensor) -> Tensor:
     """What `G(z, c)` is, with maps in torch's usual layout."""
-    first, *others = G.conditions(z, c)
-    h = G.linear(first).view(len(first), -1, BOTTOM, BOTTOM)
-    for stage, condition in zip(G.blocks, others, strict=True):
-        h = stage(h, condition)
-    return torch.tanh(G.output_layer(h))
+    with Contiguous():
+        x: Tensor = G(z, c)
+    return x
 
 
 def timed(forms: Mapping[str, Callable[[], Tensor]], count: int, rounds: int) -> dict[str, float]:
@@ -113,9 +109,8 @@ def main(rounds: int, folder: Path) -> None:
     deep, start_deep = beside_package(folder, rounds)
     starts = [[name, f"{value:.3f}", f"{start_deep[name]:.3f}"] for name, value in start.items()]
     head = ["seconds an image", "times as fast"]
-    lacking = "" if "bfloat16" in PRECISIONS else " (no instructions for bfloat16 here)"
     what = (
-        f"Random weights, medians of {rounds} rounds in turn, {' and '.join(PRECISIONS)}{lacking}. "
+        f"Random weights, medians of {rounds} rounds in turn.{NO_BFLOAT16} "
         "Plain is float32, unfused, NCHW and eager; the package is float32."
     )
     tables = [
