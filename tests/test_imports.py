@@ -26,6 +26,7 @@ ORDER = [
     "rescue",
     "workflow",
     "assess",
+    "reporting",
     "cli",
     "__main__",
 ]

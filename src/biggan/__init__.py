@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from biggan.config import Config, Data, Model, Optim, Train
     from biggan.errors import BigGANError
     from biggan.presets import preset
+    from biggan.reporting.report import report
     from biggan.sampling.pipeline import Pipeline
     from biggan.workflow import load, plan, train
 
@@ -36,6 +37,7 @@ _HOMES = {
     "load": "workflow",
     "plan": "workflow",
     "preset": "presets",
+    "report": "reporting.report",
     "train": "workflow",
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "load",
     "plan",
     "preset",
+    "report",
     "train",
 ]
 

@@ -122,3 +122,12 @@ def test_a_film_shows_each_frame_for_its_time_and_repeats(channels: int, kind: s
 def test_rates_that_no_viewer_shows_are_refused(fps: float) -> None:
     with pytest.raises(ConfigError, match="--fps"):
         grids.film(pictures(2, 1), ".gif", "", fps=fps)
+
+
+@pytest.mark.parametrize("size", [16, 32, 128])
+@pytest.mark.parametrize("labels", [([], []), (["a", "b"], ["0", "1", "2"])])
+def test_a_sheet_can_be_cut_into_its_pictures(size: int, labels: tuple[list[str], list[str]]) -> None:
+    images = [image.convert("RGB") for image in pictures(6, 3, size)]
+    cuts = grids.cut(grids.sheet(images, 3, *labels), size, 3, 2)
+    assert [cut.tobytes() for cut in cuts] == [image.tobytes() for image in images]
+    assert grids.cut(Image.new("RGB", (90, 60)), size, 3, 2) == []

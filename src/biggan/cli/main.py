@@ -17,6 +17,7 @@ COMMANDS = {
     "grid": "draw a sheet of classes and seeds",
     "truncation-curve": "draw the same images at several truncations",
     "evaluate": "measure a model against real images",
+    "report": "write a page about a model and its training",
     "imagine": "draw what a text says",
     "import": "make a model of ours of a published checkpoint",
     "export": "write a model in another layout",

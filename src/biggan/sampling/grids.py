@@ -99,11 +99,40 @@ def sheet(
     return page
 
 
+def cut(page: Image.Image, size: int, columns: int, rows: int) -> list[Image.Image]:
+    """The pictures on a sheet that was made at the usual scale, at their own size, row by row, without its labels.
+
+    Args:
+        page: What `sheet` gave.
+        size: Height and width of a picture.
+        columns: Pictures in a row.
+        rows: Rows of the sheet.
+
+    Returns:
+        RGB pictures; none where the page is no such sheet.
+    """
+    tile = size * usual_scale(size)
+    gap, margin = _spaces(tile)
+    left, top = (
+        length - margin + gap - count * (tile + gap) for length, count in zip(page.size, (columns, rows), strict=True)
+    )
+    if min(left, top) < margin:
+        return []
+    places = [(left + i * (tile + gap), top + k * (tile + gap)) for k in range(rows) for i in range(columns)]
+    crops = (page.crop((x, y, x + tile, y + tile)) for x, y in places)
+    return [crop.convert("RGB").resize((size, size), Image.Resampling.NEAREST) for crop in crops]
+
+
+def _spaces(tile: int) -> tuple[int, int]:
+    """The gap between pictures and the margin around them."""
+    return max(2, tile // 32), max(12, tile // 8)
+
+
 class _Layout:
     """Where things are on a sheet; lengths in pixels."""
 
     def __init__(self, tile: int, row_labels: Sequence[str], column_labels: Sequence[str], corner: str) -> None:
-        self.tile, self.gap, self.margin = tile, max(2, tile // 32), max(12, tile // 8)
+        self.tile, (self.gap, self.margin) = tile, _spaces(tile)
         self.font = _font(max(13, min(tile // 6, 40)))
         self.line = sum(self.font.getmetrics())
         most, room = max(1, tile // self.line), 2 * max(tile, LEAST_TILE)
