@@ -132,6 +132,11 @@ def test_truncation_and_neighbours_are_measured_and_say_with_what(page: Page) ->
     assert "nearest of 60" in page.text["neighbours"]
 
 
+def test_folders_of_its_writer_are_not_on_the_page(page: Page, images: Path) -> None:
+    assert images.name in page.source
+    assert str(images.parent) not in page.source
+
+
 def test_settings_hashes_and_the_command_are_there(page: Page, run: Path) -> None:
     said = page.text["settings"]
     assert biggan.load(run).bundle.sha256 in said
@@ -222,7 +227,7 @@ def test_images_that_are_gone_are_said_to_be(run: Path, tmp_path: Path) -> None:
     facts["data"]["source"] = "gone/away"
     (copy / "run.json").write_text(json.dumps(facts))
     page = written(copy, tmp_path / "page.html")
-    assert "not at gone/away any more" in page.text["neighbours"]
+    assert "(away) are not where they were" in page.text["neighbours"]
 
 
 def test_damaged_and_foreign_files_of_a_run_are_passed_over(run: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ not follow; and all that is needed is two axes. Not here: which figures are draw
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 440, 236  # of a chart, in units of which a letter has 12
@@ -130,7 +131,7 @@ def _usable(points: Sequence[Point], log: bool) -> list[Point]:
     if size <= 1:
         return finite
     groups = [finite[i : i + size] for i in range(0, len(finite), size)]
-    return [Point(*(sum(p[i] for p in group) / len(group) for i in range(4))) for group in groups]  # type: ignore[arg-type]
+    return [Point(*(fmean(values) for values in zip(*(p[:4] for p in group), strict=True))) for group in groups]
 
 
 def _extent(series: Series) -> list[float]:

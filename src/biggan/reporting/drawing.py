@@ -20,7 +20,7 @@ from biggan.sampling.sampler import to_bytes
 MOST_CLASSES, FEW_CLASSES = 16, 12  # rows: all classes up to the first number, else the second, evenly spread
 DRAWN, REAL = 8, 4  # pictures of a class
 STEPS = 9  # pictures from one end of a way to the other
-ACROSS = 5  # pictures of a class at each truncation
+ACROSS = 5  # pictures of each of two classes at each truncation
 PLAIN_ROWS = 4  # of a model without classes
 
 
@@ -60,7 +60,8 @@ def _draw(pipe: Pipeline, seeds: Sequence[int], mixes: Sequence[ClassMix], trunc
 def _real(mixes: Sequence[ClassMix], material: Material) -> Tensor | None:
     """`REAL` training images for each row, None where there are not as many of each."""
     packed, own = material.packs.get("train"), material.labels.get("train")
-    if packed is None or (own is None and any(mix.shares for mix in mixes)):
+    most = max(len(mix.shares) for mix in mixes)
+    if packed is None or most > 1 or (own is None and most == 1):  # a mix of classes has no real images
         return None
     rows = []
     for place, mix in enumerate(mixes):
@@ -77,15 +78,13 @@ def _real(mixes: Sequence[ClassMix], material: Material) -> Tensor | None:
 
 def truncation_rows(pipe: Pipeline, mixes: Sequence[ClassMix], places: Sequence[float], seed: int) -> Rows:
     """The same seeds at truncations from low to high and without, of two of the classes."""
-    chosen = [mixes[0], mixes[len(mixes) // 2]]
+    chosen = list(dict.fromkeys((mixes[0], mixes[len(mixes) // 2])))
+    across = ACROSS * 2 // len(chosen)
     columns = []
-    for number, mix in enumerate(chosen):
-        first = seed + (0 if mix.shares else number * ACROSS)
-        parts = [_draw(pipe, range(first, first + ACROSS), [mix] * ACROSS, place) for place in (*places, None)]
-        words = f"{ACROSS} pictures{' of ' + mix.label if mix.label else ''}, a row for each truncation"
-        columns.append(
-            Column(title=mix.label or ("seeds", "other seeds")[number], picture=tiled(torch.cat(parts), ACROSS, words))
-        )
+    for mix in chosen:
+        parts = [_draw(pipe, range(seed, seed + across), [mix] * across, place) for place in (*places, None)]
+        words = f"{across} pictures{' of ' + mix.label if mix.label else ''}, a row for each truncation"
+        columns.append(Column(title=mix.label or "", picture=tiled(torch.cat(parts), across, words)))
     return Rows(labels=[*(f"{place:g}" for place in places), "none"], columns=columns)
 
 

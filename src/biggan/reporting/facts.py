@@ -1,14 +1,16 @@
 """What a report says in words and numbers: what was trained on what, how far, with which settings, by which hashes."""
 
 import json
+import shlex
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from biggan.config import Config, from_json, to_json
 from biggan.errors import ConfigError, ModelError
 from biggan.models.build import count_parameters
 from biggan.models.bundle import Bundle
-from biggan.models.measured import figure, latest, told
+from biggan.models.measured import Record, figure, latest, told
 from biggan.presets import as_flags
 from biggan.reporting.history import History
 from biggan.reporting.panels import called, reading, title
@@ -53,7 +55,13 @@ class Measure(NamedTuple):
 def heading(history: History, bundle: Bundle | None) -> str:
     """What the page is about."""
     source = (bundle.training.get("data") if bundle else None) or history.part("data").get("source")
-    return f"BigGAN of {source}" if source else "A BigGAN"
+    return f"BigGAN of {place_name(str(source))}" if source else "A BigGAN"
+
+
+def place_name(source: str) -> str:
+    """What images were asked for as, without the folders on the way: a page may be sent, and these are its writer's."""
+    is_path = "://" in source or source.startswith(("/", "~", ".")) or (" " not in source and "/" in source)
+    return PurePath(source).name or source if is_path else source
 
 
 def images_of(history: History, bundle: Bundle | None) -> int | None:
@@ -112,7 +120,7 @@ def _of_looks(history: History) -> list[Tile]:
 
 def _epochs(history: History, images: int) -> str:
     count = history.part("data").get("num_images")
-    return f"each of {count:,} {images / count:.3g} times" if isinstance(count, int) and count > 0 else ""
+    return f"{count:,} images, {images / count:.3g} times each" if isinstance(count, int) and count > 0 else ""
 
 
 def _seconds(history: History, bundle: Bundle | None) -> float | None:
@@ -148,9 +156,9 @@ def facts(history: History, bundle: Bundle | None, class_names: Sequence[str]) -
     source = training.get("data") or data.get("source")
     if source:
         count = f", {data['num_images']:,} images" if isinstance(data.get("num_images"), int) else ""
-        found.append(Fact("Trained on", f"{source}{count}"))
+        found.append(Fact("Trained on", f"{place_name(str(source))}{count}"))
     if history.part("init").get("source"):
-        found.append(Fact("Started from", str(history.part("init")["source"])))
+        found.append(Fact("Started from", place_name(str(history.part("init")["source"]))))
     if training.get("license"):
         found.append(Fact("Licence", f"{training['license']} (of the weights; images have their own)"))
     if history.best.get("images") and isinstance(history.best.get("distance"), int | float):
@@ -188,12 +196,12 @@ def settings(history: History, bundle: Bundle | None) -> dict[str, list[Fact]]:
 
 def command(history: History) -> str:
     """The command that began the run, empty where it cannot be told."""
-    source = history.part("data").get("source")
+    source = place_name(str(history.part("data").get("source")))
     try:
         flags = as_flags(from_json(Config, history.part("config"), "run.json"))
     except (ConfigError, ModelError, ValueError):
         return ""
-    return " ".join(["biggan train --data", str(source), *flags])
+    return shlex.join(["biggan", "train", "--data", source, *flags])
 
 
 def _value(value: object) -> str:
@@ -218,7 +226,7 @@ def _of_weights(records: Sequence[dict[str, Any]], bundle: Bundle | None) -> lis
     return [each for each in records if bundle and each["weights"]["sha256"] == bundle.sha256]
 
 
-def _of(record: dict[str, Any]) -> str:
+def _of(record: Record) -> str:
     """How many images, and by which network."""
     network = record.get("network")
     drawn, real = record.get("drawn_images"), record.get("real_images")

@@ -133,8 +133,8 @@ class Neighbours(NamedTuple):
     """See `manifolds.authenticity`."""
     usual: float
     """The same of real images that were left out."""
-    count: int
-    """Of drawn images."""
+    drawn: int
+    """Of drawn images, how many."""
     compared: int
     """Of training images."""
 

@@ -85,8 +85,12 @@ def told(incidents: Sequence[Incident]) -> list[Told]:
     return [
         Told(
             each,
-            each.before and found(each.before, f"What was drawn when incident {each.number} was noticed"),
-            each.after and found(each.after, f"What the older state drew, after incident {each.number}"),
+            _picture(each.before, f"What was drawn when incident {each.number} was noticed"),
+            _picture(each.after, f"What the older state drew, after incident {each.number}"),
         )
         for each in incidents
     ]
+
+
+def _picture(path: Path | None, words: str) -> Picture | None:
+    return None if path is None else found(path, words)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from biggan.errors import ConfigError
 from biggan.evaluation.names import KINDS, parse_name
+from biggan.models.measured import Record
 from biggan.reporting.charts import Chart, Point, Series
 from biggan.reporting.history import Figures, History
 from biggan.training.guard import APART
@@ -158,7 +159,7 @@ def metric_curves(records: Sequence[dict[str, Any]]) -> list[Chart]:
     return [_measured(name, moments) for name, moments in groups.items() if len(moments) > 1]
 
 
-def called(record: dict[str, Any]) -> str:
+def called(record: Record) -> str:
     """A record's name, with its truncation where it has one."""
     told = [f"{kind} {record[kind]:g}" for kind in ("truncation", "threshold") if isinstance(record.get(kind), float)]
     return ", ".join([record["name"], *told])

@@ -115,13 +115,13 @@ def _images(
     except (DataError, ConfigError):
         if given is not None:
             raise
-        return None, f"The training images are not at {source} any more; say where they are with --data."
+        return None, f"The training images ({facts.place_name(str(source))}) are not where they were; give --data."
     known = history.part("data").get("sha256")
     if known is None or known == packed.sha256:
         return packed, ""
     if given is not None:
         raise ConfigError(f"--data {given} is not what this run was trained on (its SHA-256 differs); give that.")
-    return None, f"The images at {source} are not what the run began with; give those with --data."
+    return None, f"{facts.place_name(str(source))} is not what the run began with any more; give --data."
 
 
 def _prepared(source: str, history: History, bundle: Bundle | None, show: Progress) -> Packed:
