@@ -18,6 +18,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHORT = {  # a test's size
     "train": "--batch-size 4 --total-images 16 --g-widths 8 8 8 8 --d-widths 8 8 8 8 --dim-z 16",
     "evaluate": "--metrics d20",
+    "report": "--images 0",
     "imagine": "--steps 1 --search 10 --cutouts 2 --seeds 0",
 }
 COMMAND_LINES = re.findall(r"^\$ biggan (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)

@@ -131,7 +131,12 @@ def _usable(points: Sequence[Point], log: bool) -> list[Point]:
     if size <= 1:
         return finite
     groups = [finite[i : i + size] for i in range(0, len(finite), size)]
-    return [Point(*(fmean(values) for values in zip(*(p[:4] for p in group), strict=True))) for group in groups]
+    return [_mean(group) for group in groups]
+
+
+def _mean(points: Sequence[Point]) -> Point:
+    x, y, dy, dx = (fmean(values) for values in zip(*(p[:4] for p in points), strict=True))
+    return Point(x, y, dy, dx)
 
 
 def _extent(series: Series) -> list[float]:

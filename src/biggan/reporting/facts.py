@@ -1,6 +1,7 @@
 """What a report says in words and numbers: what was trained on what, how far, with which settings, by which hashes."""
 
 import json
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -10,10 +11,10 @@ from biggan.config import Config, from_json, to_json
 from biggan.errors import ConfigError, ModelError
 from biggan.models.build import count_parameters
 from biggan.models.bundle import Bundle
-from biggan.models.measured import Record, figure, latest, told
+from biggan.models.measured import Record, figure, latest
 from biggan.presets import as_flags
 from biggan.reporting.history import History
-from biggan.reporting.panels import called, reading, title
+from biggan.reporting.panels import called, is_quality, reading, title
 
 CHANNELS = {1: "grey", 2: "grey and alpha", 3: "colour", 4: "colour and alpha"}
 PARTS = {
@@ -47,7 +48,8 @@ class Measure(NamedTuple):
 
     name: str
     title: str
-    figures: str
+    figures: list[tuple[str, str]]
+    """Name and value of each, with its error."""
     of: str
     reading: str
 
@@ -93,14 +95,7 @@ def tiles(history: History, bundle: Bundle | None) -> list[Tile]:
     if seconds:
         pace = f"{images / seconds:,.0f} images a second" if images else ""
         found.append(Tile(duration(seconds), "of training", pace))
-    records = _of_weights(history.records, bundle)
-    for record in latest(records)[:2]:
-        name, value = next(iter(record["values"].items()), ("", None))
-        if value is not None:
-            error = f" ± {figure(record['errors'][name], 2)}" if name in record["errors"] else ""
-            found.append(
-                Tile(figure(value, 3) + error, title(record["name"]) if name == "distance" else name, called(record))
-            )
+    found += [_headline(record) for record in latest(_of_weights(history.records, bundle)) if is_quality(record)][:2]
     if history.figures and "distance" in history.figures[-1]:
         found += _of_looks(history)
     if history.is_run and history.figures:
@@ -108,6 +103,21 @@ def tiles(history: History, bundle: Bundle | None) -> list[Tile]:
         guarded = history.settings("train").get("guard")
         found.append(Tile(str(count), "incident" if count == 1 else "incidents", "" if guarded else "guard off"))
     return found
+
+
+def _headline(record: Record) -> Tile:
+    """The figure that a measurement is named for."""
+    name, value = next(iter(record["values"].items()))
+    words = title(record["name"]) if name == "distance" else name
+    return Tile(rounded(value, record["errors"].get(name), 1), words, called(record))
+
+
+def rounded(value: float, error: float | None, digits: int = 2) -> str:
+    """A figure with as many places as so many digits of its standard error are worth, and that."""
+    if error is None or not math.isfinite(error) or error <= 0:
+        return figure(value, 3)
+    places = max(0, digits - 1 - math.floor(math.log10(error)))
+    return f"{value:.{places}f} ± {error:.{places}f}"
 
 
 def _of_looks(history: History) -> list[Tile]:
@@ -217,7 +227,13 @@ def _value(value: object) -> str:
 def measures(history: History, bundle: Bundle | None) -> list[Measure]:
     """The newest record of each measurement of these weights."""
     return [
-        Measure(called(record), title(record["name"]), told(record), _of(record), reading(record["name"]))
+        Measure(
+            called(record),
+            title(record["name"]),
+            [(name, rounded(value, record["errors"].get(name))) for name, value in record["values"].items()],
+            _of(record),
+            reading(record["name"]),
+        )
         for record in latest(_of_weights(history.records, bundle))
     ]
 

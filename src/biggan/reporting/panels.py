@@ -181,6 +181,14 @@ def title(name: str) -> str:
         return name
 
 
+def is_quality(record: Record) -> bool:
+    """Whether a measurement says how good pictures are, in its first figure."""
+    try:
+        return KINDS[parse_name(record["name"]).metric].better != "neither" and bool(record["values"])
+    except ConfigError:
+        return False
+
+
 def _measured(name: str, moments: dict[int, dict[str, Any]]) -> Chart:
     rows = sorted(moments.items())
     values = list(dict.fromkeys(value for _, record in rows for value in record["values"]))
