@@ -116,7 +116,9 @@ def _beside(material: Material, part: Sequence[Suspect]) -> Rows:
     real = torch.from_numpy(np.stack([packed.images[i] for each in part for i in each.near])).permute(0, 3, 1, 2)
     words = f"Beside {len(part)} drawn images the training images nearest to each, the nearest first"
     return Rows(
-        labels=[f"{names[each.label] + ', ' if names else ''}seed {each.seed}: {each.distance:.2f}" for each in part],
+        labels=[
+            f"{names[each.label] if names else ''}\nseed {each.seed}: {each.distance:.2f}".strip() for each in part
+        ],
         columns=[
             Column(title="drawn", picture=tiled(drawn, 1, f"{len(part)} drawn images")),
             Column(title="nearest training images", picture=tiled(real, len(part[0].near), words)),

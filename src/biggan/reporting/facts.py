@@ -100,8 +100,8 @@ def tiles(history: History, bundle: Bundle | None) -> list[Tile]:
         found += _of_looks(history)
     if history.is_run and history.figures:
         count = len(history.incidents)
-        guarded = history.settings("train").get("guard")
-        found.append(Tile(str(count), "incident" if count == 1 else "incidents", "" if guarded else "guard off"))
+        note = "" if history.guarded else "without a guard"
+        found.append(Tile(str(count), "incident" if count == 1 else "incidents", note))
     return found
 
 
@@ -206,12 +206,14 @@ def settings(history: History, bundle: Bundle | None) -> dict[str, list[Fact]]:
 
 def command(history: History) -> str:
     """The command that began the run, empty where it cannot be told."""
-    source = place_name(str(history.part("data").get("source")))
+    source = history.part("data").get("source")
+    if not source or not history.part("config"):
+        return ""
     try:
         flags = as_flags(from_json(Config, history.part("config"), "run.json"))
     except (ConfigError, ModelError, ValueError):
         return ""
-    return shlex.join(["biggan", "train", "--data", source, *flags])
+    return shlex.join(["biggan", "train", "--data", place_name(str(source)), *flags])
 
 
 def _value(value: object) -> str:

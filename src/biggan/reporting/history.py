@@ -74,6 +74,11 @@ class History:
         return found if isinstance(found, dict) else {}
 
     @property
+    def guarded(self) -> bool:
+        """Whether the run had a guard; older runs had none."""
+        return self.settings("train").get("guard") is True
+
+    @property
     def class_names(self) -> list[str]:
         """The names of the run's classes; empty without classes, or without a run."""
         found = self.run.get("class_names")

@@ -62,6 +62,8 @@ class Curve(NamedTuple):
     """Quality against variety."""
 
     chart: Chart
+    rows: list[tuple[str, str, str]]
+    """Truncation, precision, recall."""
     verdict: str
     """A sentence."""
     how: str
@@ -76,9 +78,9 @@ def truncation_curve(material: Material, eyes: Eyes, count: int) -> Curve:
     """
     packed = material.pack("train")
     count = min(count, packed.num_images)
-    rows = torch.randperm(packed.num_images, generator=torch.Generator().manual_seed(0))[:count].sort().values
+    chosen = torch.randperm(packed.num_images, generator=torch.Generator().manual_seed(0))[:count].sort().values
     tick = material.ticker("real images, to compare with", count)
-    real, ends = _seen(eyes, Real(packed, rows), count, tick)
+    real, ends = _seen(eyes, Real(packed, chosen), count, tick)
     points, curve = [], []
     for place in TRUNCATIONS:
         tick = material.ticker(f"drawn images at truncation {place:g}", count)
@@ -93,12 +95,13 @@ def truncation_curve(material: Material, eyes: Eyes, count: int) -> Curve:
         title="Quality against variety",
         reading="Each dot is a truncation: up is better quality (precision), right is more variety (recall); a useful "
         "truncation climbs to the left.",
-        series=[Series("truncation", points, dots=True)],
+        series=[Series(f"truncation {TRUNCATIONS[0]:g} to {TRUNCATIONS[-1]:g}", points, dots=True)],
         x_label="recall",
         y_label="precision",
     )
-    how = f"{count:,} drawn and {count:,} training images, seen by {eyes.name}; bars are standard errors."
-    return Curve(chart, f"{verdict.capitalize()}: {why}.", how)
+    how = f"{count:,} drawn and {count:,} training images at each, seen by {eyes.name}. ± and bars are standard errors."
+    rows = [(p.label, f"{p.y:.2f} ± {p.dy:.2f}", f"{p.x:.2f} ± {p.dx:.2f}") for p in points]
+    return Curve(chart, rows, f"{verdict.capitalize()}: {why}.", how)
 
 
 def _seen(eyes: Eyes, images: Images, count: int, tick: Callable[[int], None]) -> tuple[Tensor, float]:
@@ -177,7 +180,7 @@ def _histogram(sets: dict[str, Tensor]) -> Chart:
     most = max(float(values.quantile(0.99)) for values in sets.values())
     series = []
     for name, values in sets.items():
-        shares = torch.histc(values.clamp_max(most).float(), BINS, 0.0, most) / len(values)
+        shares = torch.histc(values.float(), BINS, 0.0, most) / len(values)
         smooth = F.avg_pool1d(F.pad(shares[None], (1, 1), "replicate"), 3, 1)[0]
         series.append(Series(name, [Point((k + 0.5) * most / BINS, float(y)) for k, y in enumerate(smooth)]))
     return Chart(

@@ -6,7 +6,7 @@ Not here: what each part shows (the modules beside this one), and how the page l
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -71,12 +71,12 @@ def report(
     if images is not None and not (images == 0 or 50 <= images <= MOST_IMAGES):
         raise ConfigError(f"--images is {images}; allowed is 0 or 50 to {MOST_IMAGES:,}.")
     bundle, history = _found(path_or_name)
-    packed, lacking = _images(path_or_name, history, bundle, data, show)
-    values = _context(history, bundle, packed, lacking)
+    seen = _images(path_or_name, history, bundle, data, show)
+    values = _context(history, bundle) | {"lacking": seen.lacking, "unproved": seen.unproved}
     if bundle is not None:
         pipe = Pipeline(bundle).to(device, batch_size=batch_size)
         mixes = drawing.shown(pipe) if classes is None else parse_classes(classes, pipe.class_names)
-        packs: dict[Any, Packed] = {} if packed is None else {"train": packed}
+        packs: dict[Any, Packed] = {} if seen.packed is None else {"train": seen.packed}
         material = Material(pipe, packs, seed, None, None, default_cache(), None, show)
         count = measuring.usual_count(pipe.config.resolution) if images is None else images
         values |= _drawn(pipe, mixes, material, seed, show) | _measured(material, count)
@@ -97,10 +97,20 @@ def _found(path_or_name: str | Path) -> tuple[Bundle | None, History]:
     return bundle, read_history(bundle.path)
 
 
+class TrainingImages(NamedTuple):
+    """The images that a model was trained on, as far as they can be had."""
+
+    packed: Packed | None
+    lacking: str = ""
+    """Why there are none, a sentence."""
+    unproved: str = ""
+    """What was taken for them where nothing proves that it is them."""
+
+
 def _images(
     path_or_name: str | Path, history: History, bundle: Bundle | None, given: str | Path | None, show: Progress
-) -> tuple[Packed | None, str]:
-    """The training images, or why there are none.
+) -> TrainingImages:
+    """Finds the training images.
 
     Raises:
         DataError: Images that were given cannot be read.
@@ -109,19 +119,20 @@ def _images(
     named = history.part("data").get("source") or (str(path_or_name) if str(path_or_name) in bundled.NAMES else None)
     source = given if given is not None else named
     if source is None:
-        return None, "The training images are not known here; give them with --data."
+        return TrainingImages(None, "The training images are not known here; give them with --data.")
+    called = facts.place_name(str(source))
     try:
         packed = _prepared(str(source), history, bundle, show)
     except (DataError, ConfigError):
         if given is not None:
             raise
-        return None, f"The training images ({facts.place_name(str(source))}) are not where they were; give --data."
+        return TrainingImages(None, f"The training images ({called}) are not where they were; give --data.")
     known = history.part("data").get("sha256")
     if known is None or known == packed.sha256:
-        return packed, ""
+        return TrainingImages(packed, unproved=called if known is None else "")
     if given is not None:
         raise ConfigError(f"--data {given} is not what this run was trained on (its SHA-256 differs); give that.")
-    return None, f"{facts.place_name(str(source))} is not what the run began with any more; give --data."
+    return TrainingImages(None, f"{called} is not what the run began with any more; give --data.")
 
 
 def _prepared(source: str, history: History, bundle: Bundle | None, show: Progress) -> Packed:
@@ -132,7 +143,7 @@ def _prepared(source: str, history: History, bundle: Bundle | None, show: Progre
     return prepare(source, model.resolution, data, lambda done, total: show("packing", done, total))
 
 
-def _context(history: History, bundle: Bundle | None, packed: Packed | None, lacking: str) -> dict[str, Any]:
+def _context(history: History, bundle: Bundle | None) -> dict[str, Any]:
     """What needs no drawing, by the names that the template knows."""
     names = bundle.class_names if bundle else history.class_names
     return {
@@ -147,10 +158,9 @@ def _context(history: History, bundle: Bundle | None, packed: Packed | None, lac
         "metric_curves": _frames(panels.metric_curves(history.records)),
         "curves": _frames(panels.curves(history, names)),
         "is_run": history.is_run,
-        "guarded": history.settings("train").get("guard") is not False,
+        "guarded": history.guarded,
         "incidents": moments.told(history.incidents),
         "moments": moments.moments(history, history.class_names),
-        "lacking": lacking,
         "has_model": bundle is not None,
         "version": __version__,
         "date": time.strftime("%-d %B %Y"),
