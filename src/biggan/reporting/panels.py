@@ -57,8 +57,8 @@ PANELS = (
     Panel(
         "Images that teach nothing",
         {"flat_real": "real", "flat_fake": "drawn"},
-        "Share of images beyond the hinge, where the loss has no gradient; if both near 1, D is so sure that G learns "
-        "nothing.",
+        "Share of images beyond the hinge, where the loss has no gradient; if both are near 1, D is so sure that G "
+        "learns nothing.",
     ),
     Panel(
         "Length of gradients",
