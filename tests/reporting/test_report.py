@@ -126,7 +126,7 @@ def test_incidents_are_told_with_both_pictures(page: Page, run: Path) -> None:
 
 
 def test_truncation_and_neighbours_are_measured_and_say_with_what(page: Page) -> None:
-    assert "50 drawn and 50 training images, seen by EfficientNet-Lite0 at 96 px" in page.text["truncation"]
+    assert "50 drawn and 50 training images at each, seen by EfficientNet-Lite0 at 96 px" in page.text["truncation"]
     assert re.search(r"(Amenable|Not amenable|Unclear): ", page.text["truncation"])
     assert "10 of 50 drawn images" in page.text["neighbours"]
     assert "nearest of 60" in page.text["neighbours"]
