@@ -6,7 +6,7 @@ V := .venv/bin
 BENCHES := $(filter-out benchmarks/quality.py,$(sort $(wildcard benchmarks/[a-z]*.py)))
 PROOFS := $(filter-out $(patsubst %,proofs/%.py,collapse imagine little_data ordering),$(sort $(wildcard proofs/[a-z]*.py)))
 
-.PHONY: demo test check bench prove clean
+.PHONY: demo test check bench bench-quality prove clean
 
 .venv/.ok: pyproject.toml constraints.txt
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name it with PY=python3.12."; exit 1; }
@@ -35,6 +35,9 @@ endef
 
 bench: .venv/.ok
 	$(call run_each,$(BENCHES))
+
+bench-quality: .venv/.ok
+	@$(V)/python benchmarks/quality.py
 
 prove: .venv/.ok
 	$(call run_each,$(PROOFS))

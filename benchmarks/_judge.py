@@ -61,7 +61,9 @@ class Judge:
         held_out, others = order[:HELD_OUT], order[HELD_OUT : 2 * HELD_OUT]
         probed = generator.permutation(train.num_images)[:PROBED]
         name = f"lite{variant}-{train.sha256[:12]}-{test.sha256[:12]}.safetensors"
-        found = self._real(kept and kept / name, {"real": (test, held_out), "others": (test, others), "probed": (train, probed)})
+        found = self._real(
+            kept and kept / name, {"real": (test, held_out), "others": (test, others), "probed": (train, probed)}
+        )
         self.real, self.others = found["real"], found["others"]
         self.labels = torch.from_numpy(_labels(test)[held_out])
         self.num_classes = train.num_classes
@@ -123,7 +125,9 @@ class Judge:
     def of_model(self, pipe: Pipeline) -> Verdict:
         """Of as many drawn images of each class, without truncation and with standing statistics."""
         each = DRAWN // self.num_classes
-        return self.verdict(pipe(num_images=each, seed=FIRST_SEED).x, torch.arange(self.num_classes).repeat_interleave(each))
+        return self.verdict(
+            pipe(num_images=each, seed=FIRST_SEED).x, torch.arange(self.num_classes).repeat_interleave(each)
+        )
 
 
 def as_figures(verdict: Verdict) -> dict[str, float]:

@@ -24,6 +24,7 @@ ORDER = [
     "overseer",
     "sitting",
     "rescue",
+    "budgeting",
     "workflow",
     "assess",
     "reporting",

@@ -296,6 +296,8 @@ class Optim:
     """Penalty |Gram * (1 - I)|^2, the same at BigGAN-PyTorch's half strength, or |Gram - I|^2."""
     ema_decay: float = 0.9999
     """Share of the averaged G kept at each iteration."""
+    ema_more: tuple[float, ...] = ()
+    """The same of up to three further averages; at the end the best by its pictures is the model."""
     ema_start: int = 0
     """Iterations in which the averaged G is a plain copy of G."""
     ema_warmup: bool = False
@@ -308,6 +310,10 @@ class Optim:
         least = {**zero, "d_steps": 1, "decay_start": 0, "ema_start": 0}
         _check_numbers(self, least, {"beta1": 0.9999999, "beta2": 0.9999999, "ema_decay": 0.9999999, "decay_start": 1})
         _check_choices(self)
+        more = self.ema_more
+        ok = len({*more, self.ema_decay}) == len(more) + 1 <= 4 and all(0 <= decay <= 0.9999999 for decay in more)
+        given = " ".join(f"{decay:g}" for decay in more)
+        _require(ok, "ema_more", given, "up to three numbers from 0 to 0.9999999, none twice nor --ema-decay's own")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

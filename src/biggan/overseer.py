@@ -9,6 +9,7 @@ itself (`training/guard.py`).
 import io
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,12 @@ from biggan.training.course import Course, Leader
 from biggan.training.figures import Means, largest_singular_values, spectrum_tail
 from biggan.training.guard import Guard, Verdict
 from biggan.training.loop import Training
-from biggan.training.probe import Probe
+from biggan.training.probe import PICTURES, Probe
 from biggan.training.random_features import RandomFeatures
 
 BEST, INCIDENTS = "best", "incidents"
 LOOK_IMAGES = 1_000  # images between looks
+AVERAGE_PICTURES = 640  # drawn to compare averages by, as many as there are real ones
 AVERAGE_LOOKS = 8  # looks between those at the averaged G and at spectra
 LEADERS: dict[str, Leader] = {"ahead": "D", "beaten": "G"}  # by the rule that says so, who has outrun the other
 
@@ -67,11 +69,14 @@ class Overseer:
     def probe(self) -> Probe:
         """Made when first needed."""
         if self._probe is None:
-            train = self.run.config.train
-            features = RandomFeatures(self.packed.channels)
-            at_once = train.microbatch or train.batch_size
-            self._probe = Probe(self.packed, features, _distance, self.run.device, at_once)
+            self._probe = self._make_probe(PICTURES)
         return self._probe
+
+    def _make_probe(self, pictures: int) -> Probe:
+        train = self.run.config.train
+        features = RandomFeatures(self.packed.channels)
+        at_once = train.microbatch or train.batch_size
+        return Probe(self.packed, features, _distance, self.run.device, at_once, pictures)
 
     @property
     def is_due(self) -> bool:
@@ -102,6 +107,14 @@ class Overseer:
         """Images of the state that the run would go back to at the least; one not after it has to be kept."""
         past = self.guard.past
         return min([past.lowest_images, *past.good.values()])
+
+    def compare_averages(self) -> dict[float, float]:
+        """Distances of the pictures of each averaged G, more of them than at a look, by the share it keeps.
+
+        The same latents for all, so that they differ by the average alone.
+        """
+        probe = self._make_probe(AVERAGE_PICTURES)
+        return {decay: probe.distance(probe.draw(G)) for decay, G in self.run.averages.items()}
 
     def record(self) -> dict[str, Any]:
         """What a saved state keeps."""
@@ -164,6 +177,11 @@ class Overseer:
         place = self.out / f"{INCIDENTS}.jsonl"
         before = place.read_bytes() if place.exists() else b""
         atomic.write_bytes(place, before + (json.dumps(incident) + "\n").encode())
+
+
+def nearest_average(distances: Mapping[float, float]) -> float:
+    """The share kept by the average whose pictures are nearest; the first of equals, and of those not finite."""
+    return min(distances, key=lambda decay: distances[decay] if math.isfinite(distances[decay]) else math.inf)
 
 
 def _distance(real: Tensor, drawn: Tensor) -> float:

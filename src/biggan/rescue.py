@@ -40,12 +40,15 @@ def go_back(sitting: Sitting, verdict: Verdict) -> None:
     """
     run, overseer, seconds = sitting.run, sitting.overseer, sitting.seconds
     number, at = overseer.guard.incidents + 1, run.images
+    speed = sitting.keeper.pace.images_per_second if sitting.keeper else 0.0
     course = run.course.after(number, LEADERS.get(verdict.rule))
     pictures = [lead(lambda: overseer.picture(f"{number:03}-collapsed"))]
     run.reset()
     sitting.restore(verdict.good)
     sitting.seconds_before, sitting.made, sitting.looked = seconds, None, None
     run.course, overseer.guard.incidents = course, number
+    if sitting.keeper:
+        sitting.keeper.go_back(sitting.seconds, speed)
     pictures.append(lead(lambda: overseer.picture(f"{number:03}-restored")))
     incident = {"incident": number, "images": at, "rule": verdict.rule, "reason": verdict.reason}
     remedy = {"back_to": run.images, "remedy": course.words(), "pictures": pictures}

@@ -13,7 +13,7 @@ import io
 import math
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,15 +30,17 @@ from biggan.distributed.processes import rank
 from biggan.distributed.watchdog import patient
 from biggan.errors import ConfigError, Diverged, Interrupted, ModelError
 from biggan.models.bundle import Bundle, load_bundle, save_bundle
+from biggan.models.network import Discriminator, Generator
 from biggan.models.spectral import settle
 from biggan.models.statistics import standing_statistics
-from biggan.overseer import Overseer, Unhealthy
+from biggan.overseer import Overseer, Unhealthy, nearest_average
 from biggan.sampling.drawn import Drawn
 from biggan.sampling.pipeline import Pipeline
 from biggan.training import state, transfer
 from biggan.training.interrupt import StopRequest
 from biggan.training.loop import Figures, Training
 from biggan.training.monitor import Monitor
+from biggan.training.pace import Timekeeper
 from biggan.training.trackers import Track, Tracker
 from biggan.training.transfer import Origin
 
@@ -84,7 +86,14 @@ def check_place(out: Path) -> None:
         raise ConfigError(f"--out {out} holds other files ({sorted(others)[0]}); give a new folder for the run.")
 
 
-def begin(out: Path, config: Config, source: str, packed: Packed, origin: Origin | None = None) -> None:
+def begin(
+    out: Path,
+    config: Config,
+    source: str,
+    packed: Packed,
+    origin: Origin | None = None,
+    budget: Mapping[str, Any] | None = None,
+) -> None:
     """Writes `run.json`, after checking that a run that has saved states already is the same one.
 
     Args:
@@ -93,6 +102,7 @@ def begin(out: Path, config: Config, source: str, packed: Packed, origin: Origin
         source: What the data was asked for as.
         packed: The data.
         origin: The model to start from.
+        budget: What `--budget` asked for and what was made of it.
 
     Raises:
         ConfigError: The run began with other settings, other data or another model; the message names the first
@@ -105,6 +115,9 @@ def begin(out: Path, config: Config, source: str, packed: Packed, origin: Origin
         if not isinstance(before, dict) or not isinstance(before.get("data"), dict):
             raise ModelError(f"{out / RUN} is damaged; put it back, or give another --out.")
         _same_start(before.get("init"), init)
+        if bool(before.get("budget")) != bool(budget):
+            was, flag = ("with", "give it") if before.get("budget") else ("without", "leave it out")
+            raise ConfigError(f"This run began {was} --budget; {flag}, or give another --out.")
         settings = before.get("config")
         if isinstance(settings, dict):
             settings = {"augment": to_json(PLAIN), **settings}  # runs from before there was a choice
@@ -114,6 +127,7 @@ def begin(out: Path, config: Config, source: str, packed: Packed, origin: Origin
     versions = {"biggan": __version__, "torch": torch.__version__, "python": platform.python_version()}
     data = {"source": source, "sha256": packed.sha256, "num_images": packed.num_images}
     values = {"format": FORMAT, "config": to_json(config), "data": data, "init": init, "versions": versions}
+    values["budget"] = dict(budget) if budget else None
     atomic.write_json(out / RUN, {**values, "class_names": packed.class_names, "processor": platform.processor()})
 
 
@@ -149,6 +163,7 @@ class Sitting:
         max_seconds: Length of this sitting, if limited.
         track: Whether to hand figures on to TensorBoard.
         origin: The model to start from, if there is one.
+        keeper: Who keeps the run's length by the clock, if anyone.
 
     Raises:
         ConfigError: TensorBoard is not installed.
@@ -165,16 +180,18 @@ class Sitting:
         max_seconds: float | None,
         track: Track = "none",
         origin: Origin | None = None,
+        keeper: Timekeeper | None = None,
     ) -> None:
         self.run, self.out, self.packed, self.source, self.stop, self.watch = run, out, packed, source, stop, watch
-        self.monitor, self.origin = Monitor(out), origin
+        self.monitor, self.origin, self.keeper = Monitor(out), origin, keeper
         self.began = time.monotonic()
         self.until = math.inf if max_seconds is None else self.began + max_seconds
-        self.seconds_before = 0.0
+        self.seconds_before, self.ended = 0.0, False
         self.made: tuple[int, Bundle] | None = None  # images shown, and the model then
         self.drawn: Drawn | None = None  # its pictures
         self.overseer = Overseer(run, out, packed)
         self.tracker = Tracker(out, self.say) if track == "tensorboard" and rank() == 0 else None
+        self.distances: dict[float, float] | None = None  # of the averages' pictures, at the end
         self.looked: int | None = None  # images at the last look
         self.seen: dict[str, float] = {}  # what it saw, for who follows
 
@@ -196,36 +213,53 @@ class Sitting:
         saved = state.load_shared(self.out, self.say, most)
         if saved:
             try:
-                for name in ("G", "D", "G_ema"):
-                    getattr(self.run, name).load_state_dict(saved.tensors[name])
+                for name, network in self.networks.items():
+                    network.load_state_dict(saved.tensors[name])
                 self.run.images, self.seconds_before = saved.images, float(saved.record["seconds"])
                 state.load_optimizer(self.run.optim_g, saved.tensors["optim_g"])
                 state.load_optimizer(self.run.optim_d, saved.tensors["optim_d"])
                 self.overseer.recall(saved.record)
                 if "adaptive" in saved.tensors:  # not in states from before there was one
                     self.run.adaptive.load(saved.tensors["adaptive"])
+                if self.keeper:
+                    self.keeper.recall(saved.record, self.seconds_before)
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise ModelError(f"The states in {self.out} are another run's; give another --out.") from error
             self.say(f"Going on from {saved.images:,} images.")
         else:
             self.overseer.recall({})
+            if self.keeper:
+                self.keeper.recall({}, 0.0)
             self._start()
-            for network in (self.run.G, self.run.D, self.run.G_ema):
+            for network in self.networks.values():
                 broadcast(network.state_dict())  # orthogonal starts differ in their last digits between processors
         lead(lambda: self.monitor.rewind(self.run.images))
-        self.first_images, self.began = self.run.images, time.monotonic()
+        self.first_images, self.began, self.ended = self.run.images, time.monotonic(), self.run.done
+
+    @property
+    def networks(self) -> dict[str, Generator | Discriminator]:
+        """What a state keeps the weights of, by name."""
+        run = self.run
+        more = {f"G_more{i}": G for i, G in enumerate(run.G_more)}
+        return {"G": run.G, "D": run.D, "G_ema": run.G_ema, **more}
 
     def _start(self) -> None:
         """Puts the weights of the model to start from, if there is one, into fresh networks."""
         if self.origin:
             run = self.run
             self.say(transfer.load(run.G, run.D, self.origin.bundle, self.packed, run.config.train.seed))
-            run.G_ema.load_state_dict(run.G.state_dict())
+            for G in run.averages.values():
+                G.load_state_dict(run.G.state_dict())
 
     @property
     def seconds(self) -> float:
-        """Seconds of training over all sittings."""
-        return self.seconds_before + time.monotonic() - self.began
+        """Seconds of training over all sittings, up to the last iteration."""
+        return self.seconds_before if self.ended else self.seconds_before + time.monotonic() - self.began
+
+    def note_end(self, run: Training, figures: Figures) -> None:
+        """Hook, the first: training ends with its last iteration, whatever is then measured and written."""
+        if run.done:
+            self.seconds_before, self.ended = self.seconds, True
 
     def report(self, run: Training, figures: Figures) -> None:
         """Hook: writes the figures down and shows them.
@@ -285,18 +319,22 @@ class Sitting:
         lead(lambda: self.overseer.keep_best(bundle, self.picture(bundle)))
         self.save_here()
 
-    def save_here(self) -> None:
-        """Saves a state and the model where the run happens to be; raises as `save`."""
+    def save_state(self) -> None:
+        """Saves a state where the run happens to be, without the model; raises as `save`."""
         broken = lead(self._broken)
         if broken:
             self._diverged(broken)
         lead(self._save_state)
+
+    def save_here(self) -> None:
+        """Saves a state and the model where the run happens to be; raises as `save`."""
+        self.save_state()
         bundle = self.bundle()  # slow, so after the state; `complete` makes up for a kill in between
         lead(lambda: save_bundle(self.out, bundle, self.picture(bundle).sheet()))
 
     def _tensors(self) -> dict[str, dict[str, Tensor]]:
         run = self.run
-        networks = {name: dict(getattr(run, name).state_dict()) for name in ("G", "D", "G_ema")}
+        networks = {name: dict(network.state_dict()) for name, network in self.networks.items()}
         optimizers = {name: state.optimizer_tensors(getattr(run, name)) for name in ("optim_g", "optim_d")}
         return networks | optimizers | {"adaptive": run.adaptive.tensors()}
 
@@ -309,7 +347,7 @@ class Sitting:
         return None
 
     def _save_state(self) -> None:
-        record = {"seconds": self.seconds, **self.overseer.record()}
+        record = {"seconds": self.seconds, **self.overseer.record(), **(self.keeper.record() if self.keeper else {})}
         state.save_state(self.out, self.run.images, self._tensors(), record)
         self._prune()
 
@@ -351,7 +389,7 @@ class Sitting:
     def bundle(self) -> Bundle:
         """The model as it is, with fresh standing statistics (all tables at the end of a run)."""
         if self.made is None or self.made[0] != self.run.images:
-            G = deepcopy(self.run.G_ema)
+            G = deepcopy(self.average())
             G.compute_dtype = None
             settle(G)
             with patient():
@@ -360,6 +398,15 @@ class Sitting:
             bundle = Bundle(G, self.run.D, self.packed.class_names, statistics, self.summary())
             self.made, self.drawn = (self.run.images, bundle), None
         return self.made[1]
+
+    def average(self) -> Generator:
+        """The averaged G that is the model: of several, the first until the end, and then the best by measurement."""
+        run = self.run
+        if not run.done or not run.G_more:
+            return run.G_ema
+        if self.distances is None:
+            self.distances = lead(self.overseer.compare_averages)
+        return run.averages[nearest_average(self.distances)]
 
     def picture(self, bundle: Bundle) -> Drawn:
         """Pictures of what `bundle` gave, drawn once."""
@@ -379,5 +426,14 @@ class Sitting:
             "seed": train.seed,
             "precision": train.precision,
             "seconds": round(self.seconds, 1),
+            **self._averages(),
             "versions": {"biggan": __version__, "torch": torch.__version__},
         }
+
+    def _averages(self) -> dict[str, Any]:
+        """Which average was taken and by what distances, where there was a choice."""
+        found = self.distances
+        if found is None:
+            return {}
+        each = {f"{decay:g}": round(value, 4) for decay, value in found.items()}
+        return {"ema_decay": nearest_average(found), "distances_of_averages": each}

@@ -5,12 +5,13 @@ What Python users and the command line both use.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from biggan import atomic, rescue
+from biggan import atomic, budgeting, rescue
+from biggan.budgeting import Budget
 from biggan.config import PLAIN, Augment, Config, Optim, Train, from_json
 from biggan.data.loader import Loader
 from biggan.data.packed import Packed, prepare
@@ -33,8 +34,9 @@ from biggan.training.interrupt import StopRequest
 from biggan.training.little import choose
 from biggan.training.loop import Hook, Training, every, fit
 from biggan.training.memory import Need, estimate, fitted
+from biggan.training.pace import Timekeeper
 from biggan.training.runlock import RunLock
-from biggan.training.state import save_state
+from biggan.training.state import list_states, save_state
 from biggan.training.trackers import Track
 
 Part = TypeVar("Part", Optim, Train)
@@ -151,8 +153,10 @@ def settings_of(init: str | Path, base: Config) -> Config:
 def train(
     source: str | Path,
     out: str | Path,
-    config: Config,
+    config: Config | None = None,
     *,
+    budget: str | None = None,
+    fixed: Mapping[str, object] | None = None,
     init: str | Path | None = None,
     device: str = "auto",
     max_minutes: float | None = None,
@@ -167,7 +171,10 @@ def train(
     Args:
         source: Where the images are: a path, or the name of a bundled set.
         out: The run folder.
-        config: The settings; classes and image channels come from the data, and what has no value in `augment`.
+        config: The settings; classes and image channels come from the data, and what has no value in `augment`. None
+            with a budget.
+        budget: A time such as `30m` or `1h30m`, for which settings are chosen and with which training ends.
+        fixed: With a budget: name of a setting -> its value, whatever would have been chosen.
         init: A model to start from, as `load` opens it, for a config by `settings_of`; None to start from scratch.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         max_minutes: Minutes after which to stop with everything saved.
@@ -187,6 +194,7 @@ def train(
         DiskFailed: A write failed; earlier states are as they were.
     """
     out, watch = Path(out), watch or Watch()
+    config, allowed = _settings(str(source), out, config, (budget, fixed), device, watch)
     for flag, minutes in (("--max-time", max_minutes), ("--hang-minutes", hang_minutes)):
         if minutes is not None and not minutes > 0:
             raise ConfigError(f"{flag} is {minutes:g}; allowed is above 0 minutes.")
@@ -203,13 +211,15 @@ def train(
         config = lead(lambda: fitted(asked, place))
         lead(lambda: held.enter_context(RunLock(out)) and None)
         origin = transfer.Origin(str(init), start) if start else None
-        lead(lambda: begin(out, config, str(source), packed, origin))
+        lead(lambda: begin(out, config, str(source), packed, origin, allowed and asdict(allowed)))
         run = Training(config, place, compute_dtype(config.train.precision))
         most = max_minutes and max_minutes * 60
-        sitting = Sitting(run, out, packed, str(source), stop, watch, most, track, origin)
+        keeper = Timekeeper(run, allowed.seconds, allowed.images_per_second) if allowed else None
+        sitting = Sitting(run, out, packed, str(source), stop, watch, most, track, origin, keeper)
         if sitting.tracker:
             held.callback(sitting.tracker.close)
-        for note in (*packed.notes, *([why] if why else [])):
+        chosen = allowed.reasons if allowed and not list_states(out) else []
+        for note in (*packed.notes, *chosen, *([why] if why else [])):
             sitting.say(note)
         if config != asked:
             sitting.say(f"The batch does not fit at once: it goes in microbatches of {config.train.microbatch}.")
@@ -217,6 +227,28 @@ def train(
         balanced = config.augment.class_sampling == "balanced"
         go(sitting, Loader(packed, config.train.seed, config.data.mirror, place, balanced))
     return out
+
+
+def _settings(
+    source: str,
+    out: Path,
+    config: Config | None,
+    asked: tuple[str | None, Mapping[str, object] | None],
+    device: str,
+    watch: Watch,
+) -> tuple[Config, Budget | None]:
+    """The settings given, or those for a budget.
+
+    Raises:
+        ConfigError: Both or neither are given; or as `budgeting.settle`.
+    """
+    budget, fixed = asked
+    if (config is None) == (budget is None):
+        raise ConfigError("Training needs either settings or --budget; give one of them.")
+    if budget is not None:
+        return budgeting.settle(source, out, budget, fixed or {}, device, watch)
+    assert config is not None
+    return config, None
 
 
 def check_shares(config: Config) -> None:
@@ -362,7 +394,9 @@ def go(sitting: Sitting, loader: Loader) -> None:
     """Trains to the end with the hooks of a sitting."""
     length = sitting.run.config.train
     hooks: list[Hook] = [
+        sitting.note_end,
         partial(rescue.look, sitting),
+        partial(budgeting.keep_time, sitting),
         every(length.report_images, sitting.report),
         every(length.save_images, sitting.save),  # before the sheet, whose tables take long at the end of a run
         every(length.sheet_images, sitting.sheet),

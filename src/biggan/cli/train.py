@@ -1,28 +1,35 @@
 """`biggan train`: the flags are the fields of the settings, with the preset's values as defaults."""
 
+import dataclasses
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from tyro.conf import OmitArgPrefixes
 
-from biggan import config, presets, workflow
+from biggan import budgeting, config, presets, workflow
 from biggan.cli.parse import run_command
 from biggan.cli.progress import Bar, clock
 from biggan.config import Config, to_json
 from biggan.errors import ConfigError
 from biggan.sitting import Progress, Watch
+from biggan.training import budget as rules
 from biggan.training.memory import Need
 from biggan.training.trackers import Track
 
 DEFAULT_PRESET = "cpu-small"
+OF_ANY_SIZE: dict[str, Any] = {"g_widths": (), "d_widths": (), "dim_z": 840}  # networks that suit every resolution
 INITS = get_args(get_type_hints(config.Model)["init"])  # what --init means besides a model
 
 
 def run(argv: list[str]) -> None:
     """Runs the command with the defaults of the preset that `argv` names, and the networks of a model to start from."""
     base, init = presets.preset(preset_name(argv)), _given(argv, "--init")
+    fixed = _fixed(argv, init) if _given(argv, "--budget") is not None else ()
+    if _given(argv, "--budget") is not None:
+        base = replace(base, model=replace(base.model, **OF_ANY_SIZE))
     if init is None or init in INITS:
         init = None
     else:
@@ -37,6 +44,7 @@ def run(argv: list[str]) -> None:
         augment: OmitArgPrefixes[config.Augment] = base.augment,
         optim: OmitArgPrefixes[config.Optim] = base.optim,
         train: OmitArgPrefixes[config.Train] = base.train,
+        budget: str | None = None,
         device: str = "auto",
         max_time: float | None = None,
         hang_minutes: float = 30,
@@ -49,6 +57,8 @@ def run(argv: list[str]) -> None:
             data: A folder of class folders, a flat folder, a zip, an archive, or fashion-mnist.
             out: The run folder; runs/ and the data's name if not given.
             preset: Settings to start from; every flag below changes one of them.
+            budget: Instead of a preset: a time such as 90s, 30m or 1h30m, with which training ends. Settings are
+                chosen by the data and this machine's speed; every flag below fixes one of them.
             device: auto, cpu, cuda, cuda:1 or mps.
             max_time: Minutes after which this sitting stops with everything saved.
             hang_minutes: Under torchrun, minutes without an iteration after which a process that hangs is ended.
@@ -63,8 +73,10 @@ def run(argv: list[str]) -> None:
                 raise ConfigError(f"{flag} comes from the data and cannot be set to {given}; {instead}.")
         settings = Config(model=model, data=images, augment=augment, optim=optim, train=train)
         place = out or Path("runs") / (Path(data).name.split(".")[0] or "run")
+        values = {name: getattr(part, name) for name in fixed for part in _parts(settings) if hasattr(part, name)}
         limits = (max_time, hang_minutes)
-        _train(data, place, settings, init, device, limits, track, dry_run)
+        asked = settings if budget is None else (budget, values)
+        _train(data, place, asked, init, device, limits, track, dry_run)
 
     run_command(train, argv, "biggan train")
 
@@ -90,6 +102,27 @@ def _without(argv: list[str], flag: str) -> list[str]:
     return [word for word, parts, value in zip(argv, flags, follows, strict=False) if parts[0] != flag and not value]
 
 
+def _parts(settings: Config) -> list[Any]:
+    return [getattr(settings, part.name) for part in dataclasses.fields(settings)]
+
+
+def _fixed(argv: list[str], init: str | None) -> tuple[str, ...]:
+    """Fields of the settings whose flags are in `argv`, beside a `--budget`.
+
+    Raises:
+        ConfigError: A flag is among them that says what `--budget` finds.
+    """
+    words = {word.partition("=")[0].replace("_", "-") for word in argv}
+    if "--preset" in words:
+        raise ConfigError("--preset and --budget both choose the settings; give one of them.")
+    if init is not None and init not in INITS:
+        raise ConfigError("--init brings networks of its own, which --budget would choose; give one of them.")
+    names = [field.name for part in _parts(Config()) for field in dataclasses.fields(part)]
+    given = [name for name in names if {f"--{name.replace('_', '-')}", f"--no-{name.replace('_', '-')}"} & words]
+    rules.with_fixed(Config(), {name: None for name in given if name in rules.NOT_FIXED})
+    return tuple(given)
+
+
 def line(moment: Progress) -> str:
     """A report as text: images, speed, time left, losses, D's outputs on real and drawn images, the last look."""
     f = moment.figures
@@ -103,7 +136,7 @@ def line(moment: Progress) -> str:
 def _train(
     data: str,
     out: Path,
-    settings: Config,
+    asked: Config | tuple[str, dict[str, object]],
     init: str | None,
     device: str,
     limits: tuple[float | None, float],
@@ -119,7 +152,13 @@ def _train(
                 bar.say(line(moment))
 
         watch = Watch(say=bar.say, packing=bar.packing, progress=progress)
+        settings = asked if isinstance(asked, Config) else None
+        time, fixed = (None, None) if isinstance(asked, Config) else asked
         if dry_run:
+            if time is not None:
+                settings, chosen = budgeting.settle(data, out, time, fixed or {}, device, watch)
+                bar.say("\n".join(chosen.reasons))
+            assert settings is not None
             resolved, need = workflow.plan(data, settings, init=init, device=device, watch=watch)
             bar.say("\n".join(described(resolved, need)))
         else:
@@ -128,6 +167,8 @@ def _train(
                 data,
                 out,
                 settings,
+                budget=time,
+                fixed=fixed,
                 init=init,
                 device=device,
                 max_minutes=most,

@@ -130,6 +130,24 @@ def decode(picture: BinaryIO | Pixels, want: Square) -> Decoded:
         raise Unreadable(clean(str(error) or type(error).__name__)) from error
 
 
+def shorter_side(picture: BinaryIO | Pixels) -> int:
+    """Pixels of the shorter side of an open picture file, which is closed, or of an array, without decoding it.
+
+    Raises:
+        Unreadable: With the reason.
+    """
+    if isinstance(picture, np.ndarray):
+        return int(min(picture.shape[:2]))
+    try:
+        with picture:
+            _check_head(picture)
+            return min(Image.open(picture, formats=FORMATS).size)
+    except Unreadable:
+        raise
+    except Exception as error:
+        raise Unreadable(clean(str(error) or type(error).__name__)) from error
+
+
 def _from_file(file: BinaryIO, want: Square) -> Decoded:
     _check_head(file)
     image = Image.open(file, formats=FORMATS)

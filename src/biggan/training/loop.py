@@ -17,6 +17,7 @@ from biggan.distributed.processes import share, world_size
 from biggan.distributed.watchdog import alive
 from biggan.latents import Stream
 from biggan.models.build import build
+from biggan.models.network import Generator
 from biggan.training.adaptive import Adaptive
 from biggan.training.augment import NUMBERS
 from biggan.training.compiling import compile_network
@@ -35,7 +36,7 @@ class Batches(Protocol):
 
 
 class Training:
-    """The networks, their average, their optimizers, what adapts, the images shown, the course: all that a run changes.
+    """The networks, averages, optimizers, what adapts, the images shown, the course: all that a run changes.
 
     Args:
         config: The settings.
@@ -55,6 +56,7 @@ class Training:
         self.G.compute_dtype = self.D.compute_dtype = dtype
         self.G.recompute = self.D.recompute = config.train.recompute
         self.G_ema = averaged_copy(self.G)
+        self.G_more = [averaged_copy(self.G) for _ in config.optim.ema_more]
         self.optim_g = adam(self.G, config.optim.lr_g, config.optim)
         self.optim_d = adam(self.D, config.optim.lr_d, config.optim)
         self.adaptive = Adaptive(config.augment, self.device)
@@ -75,6 +77,12 @@ class Training:
     def iteration(self) -> int:
         """Iterations done."""
         return self.images // self.images_per_iteration
+
+    @property
+    def averages(self) -> dict[float, Generator]:
+        """Share kept at each iteration -> the average; the first is `G_ema`."""
+        optim = self.config.optim
+        return dict(zip((optim.ema_decay, *optim.ema_more), (self.G_ema, *self.G_more), strict=True))
 
     @property
     def done(self) -> bool:
@@ -111,7 +119,8 @@ def iterate(run: Training, data: Batches) -> Figures:
         figures = discriminator_step(run.G, run.D, run.optim_d, list(d_batches(run, data)), optim, run.adaptive)
         run.images += train.batch_size
     figures |= generator_step(run.G, run.D, run.optim_g, list(g_batches(run, iteration)), optim, run.adaptive)
-    update_average(run.G_ema, run.G, ema_decay(iteration, optim.ema_decay, optim.ema_start, optim.ema_warmup))
+    for decay, G in run.averages.items():
+        update_average(G, run.G, ema_decay(iteration, decay, optim.ema_start, optim.ema_warmup))
     return figures
 
 

@@ -43,15 +43,22 @@ class Probe:
         distance: Features of real and of drawn images -> a distance that needs no many images.
         device: Where G and D are.
         at_once: Images that may go through a network at once.
+        pictures: Drawn at a look, about.
     """
 
     def __init__(
-        self, packed: Packed, features: Features, distance: Distance, device: torch.device, at_once: int
+        self,
+        packed: Packed,
+        features: Features,
+        distance: Distance,
+        device: torch.device,
+        at_once: int,
+        pictures: int = PICTURES,
     ) -> None:
         self._features, self._distance, self._device, self._at_once = features, distance, device, at_once
         self.classes, places = chosen_images(packed)
         self.num_groups = len(self.classes)
-        each = max(PICTURES // self.num_groups, LEAST_EACH)
+        each = max(pictures // self.num_groups, LEAST_EACH)
         self.group = torch.arange(self.num_groups).repeat(each)  # of each picture; a chunk has all classes
         self._y = torch.tensor(self.classes)[self.group].to(device)
         few = np.concatenate([_spread(place, each) for place in places])

@@ -1,0 +1,111 @@
+"""From time and data to settings: more time never narrows, what is fixed stays, and rules meet what they come from."""
+
+import pytest
+
+from biggan.config import Config
+from biggan.errors import ConfigError
+from biggan.training.budget import (
+    LADDER,
+    LONG,
+    RATE_LONG,
+    RATE_SHORT,
+    SHORT,
+    Facts,
+    choose,
+    in_words,
+    learning_rate,
+    parse_seconds,
+)
+from biggan.training.costs import walk
+
+CLOTHES = Facts(num_images=60_000, num_classes=10, channels=1, side=28)
+PHOTOS = Facts(num_images=50_000, num_classes=10, channels=3, side=32)
+LARGE = Facts(num_images=9_000, num_classes=0, channels=3, side=300)
+
+
+def speed(config: Config) -> float:
+    """Images per second of a machine that counts channels and pixels."""
+    model = config.model
+    sides = [model.resolution >> i for i in range(model.num_doublings)]
+    return 4e9 / sum(side**2 * width**2 * 25 for side, width in zip(sides, model.g_widths[::-1], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1_800), ("2h", 7_200), ("1h30m", 5_400), ("1d", 86_400), ("1m5s", 65)]
+)
+def test_a_time_is_read_and_told_alike(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
+    assert parse_seconds(in_words(seconds)) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "30", "m", "30 m", "1.5h", "30m1h", "-3m", "2s", "99d", "9" * 30 + "s", "٣m\n"])
+def test_what_is_no_time_is_one_sentence(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--budget is .*; allowed is .*\.$"):
+        parse_seconds(text)
+
+
+@pytest.mark.parametrize("facts", [CLOTHES, PHOTOS, LARGE], ids=["clothes", "photos", "large"])
+def test_more_time_never_gives_narrower_networks_or_higher_rates(facts: Facts) -> None:
+    chosen = [choose(facts, 60.0 * 2**k, speed).config for k in range(15)]
+    places = [[rung.g_widths for rung in LADDER].index(config.model.g_widths) for config in chosen]
+    assert places == sorted(places)
+    assert places[-1] > places[0]
+    rates = [config.optim.lr_g for config in chosen]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_pictures_are_never_drawn_larger_than_they_are() -> None:
+    assert {choose(facts, 2e6, speed).config.model.resolution for facts in (CLOTHES, PHOTOS)} == {32}
+    assert choose(LARGE, 2e6, speed).config.model.resolution == 128
+
+
+def test_each_set_of_networks_costs_more_than_the_one_before() -> None:
+    assert [speed(choose(LARGE, 60.0, speed, {"resolution": size}).config) for size in (32, 64, 128)] == sorted(
+        (speed(choose(LARGE, 60.0, speed, {"resolution": size}).config) for size in (32, 64, 128)), reverse=True
+    )
+
+
+def test_what_is_fixed_stays_and_the_rest_is_chosen() -> None:
+    fixed = {"seed": 7, "batch_size": 16, "lr_d": 5e-4, "mirror": True, "g_widths": (8, 8, 8, 8)}
+    config = choose(CLOTHES, 600.0, speed, fixed).config
+    assert (config.train.seed, config.train.batch_size, config.data.mirror) == (7, 16, True)
+    assert (config.optim.lr_d, config.model.g_widths) == (5e-4, (8, 8, 8, 8))
+    assert config.optim.lr_g == choose(CLOTHES, 600.0, speed).config.optim.lr_g
+
+
+@pytest.mark.parametrize(
+    ("fixed", "sentence"),
+    [
+        ({"resolution": 256}, "--resolution is 256; with --budget allowed is 32, 64, 128"),
+        ({"total_images": 5}, "--total-images is given; leave it out with --budget"),
+        ({"num_classes": 5}, "--num-classes is given; leave it out"),
+        ({"lr": 5}, "There is no setting 'lr'"),
+        ({"d_steps": 0}, "--d-steps is 0; allowed is"),
+    ],
+)
+def test_what_cannot_be_fixed_is_one_sentence(fixed: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        choose(CLOTHES, 600.0, speed, fixed)
+
+
+def test_rates_meet_the_two_that_they_lie_between() -> None:
+    assert learning_rate(SHORT, 64) == RATE_SHORT
+    assert learning_rate(LONG, 64) == pytest.approx(RATE_LONG, rel=0.01)
+    assert learning_rate(SHORT, 192) < RATE_SHORT
+
+
+def test_the_reasons_say_what_was_seen_chosen_and_expected() -> None:
+    choice = choose(CLOTHES, 300.0, speed)
+    text = "\n".join(choice.reasons)
+    widths = "-".join(map(str, choice.config.model.g_widths))
+    for part in ("60,000 grey pictures", "10 classes", "5m", widths, f"{choice.config.train.total_images:,} images"):
+        assert part in text
+    assert text.count("; ") >= 10
+    assert "outlines" in text
+
+
+def test_every_choice_can_be_built() -> None:
+    for facts in (CLOTHES, PHOTOS, LARGE):
+        for seconds in (30.0, 3e3, 3e6):
+            config = choose(facts, seconds, speed).config
+            assert walk("G", config.model, config.optim, "float32", False, 1, False).peak(1) > 0
