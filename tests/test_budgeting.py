@@ -1,6 +1,7 @@
 """`--budget` on tiny networks: it chooses, keeps to its choice when it goes on, and takes the best average."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from biggan.cli.main import main
 from biggan.config import Config, Data
 from biggan.errors import ConfigError, Interrupted
 from biggan.models import statistics
+from biggan.overseer import nearest_average
 from biggan.sitting import Watch
 from biggan.training import budget as rules
 from biggan.training import state
@@ -151,6 +153,12 @@ def test_several_averages_resume_bit_for_bit(images: Path, tmp_path: Path) -> No
     names = ["model.safetensors", *(f"states/000000000160/G_more{i}.safetensors" for i in (0, 1))]
     assert [atomic.sha256(whole / name) for name in names] == [atomic.sha256(parts / name) for name in names]
     assert len({atomic.sha256(whole / name) for name in names}) == 3
+
+
+def test_the_nearest_average_is_taken_the_first_of_equals_and_none_that_is_not_finite() -> None:
+    assert nearest_average({0.9: math.nan, 0.5: 2.0, 0.7: 1.0}) == 0.7
+    assert nearest_average({0.9: 1.0, 0.5: 1.0}) == 0.9
+    assert nearest_average({0.9: math.nan, 0.5: math.inf}) == 0.9
 
 
 @pytest.mark.parametrize("more", [(0.998,), (0.5, 0.5), (1.0,), (0.1, 0.2, 0.3, 0.4)])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from biggan.config import Data
-from biggan.data.decode import TURNS, Decoded, Unreadable, _averaged, decode, square
+from biggan.data.decode import TURNS, Decoded, Unreadable, _averaged, decode, shorter_side, square
 from biggan.errors import ConfigError
 
 MakePicture = Callable[..., bytes]
@@ -254,3 +254,14 @@ def test_arrays_of_the_training_size_keep_their_bytes(shape: tuple[int, ...]) ->
 def test_a_background_that_is_no_colour_is_refused_by_its_flag() -> None:
     with pytest.raises(ConfigError, match="--background is 'blurple'"):
         square(32, Data(background="blurple"))
+
+
+def test_the_shorter_side_is_known_without_decoding() -> None:
+    image = Image.new("RGB", (300, 41))
+    cut = saved(image)[:60]  # a head without pixels
+    for content in (saved(image), saved(image, "JPEG"), saved(image, "WEBP"), cut):
+        assert shorter_side(io.BytesIO(content)) == 41
+    assert shorter_side(np.zeros((7, 9, 3), np.uint8)) == 7
+    for content in (b"", b"no picture", saved(image)[:9]):
+        with pytest.raises(Unreadable):
+            shorter_side(io.BytesIO(content))
