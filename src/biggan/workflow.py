@@ -194,25 +194,25 @@ def train(
         DiskFailed: A write failed; earlier states are as they were.
     """
     out, watch = Path(out), watch or Watch()
-    config, allowed = _settings(str(source), out, config, (budget, fixed), device, watch)
+    wanted, allowed = _settings(str(source), out, config, (budget, fixed), device, watch)
     for flag, minutes in (("--max-time", max_minutes), ("--hang-minutes", hang_minutes)):
         if minutes is not None and not minutes > 0:
             raise ConfigError(f"{flag} is {minutes:g}; allowed is above 0 minutes.")
-    check_shares(config)
-    if config.train.compile:
+    check_shares(wanted)
+    if wanted.train.compile:
         check_compiler()
     hang_seconds = hang_minutes * 60 if processes() > 1 else None
     with StopRequest() as stop, watched(hang_seconds), meeting(pick_device(device)) as place, ExitStack() as held:
         lead(lambda: _check_out(out, source))
         start = None if init is None else open_model(init)
-        packed = _prepared(str(source), config, watch, stop)
-        why = reasons(config, packed, start)
-        asked = lead(lambda: resolve(config, packed, pick_precision(config.train.precision, place), start))
-        config = lead(lambda: fitted(asked, place))
+        packed = _prepared(str(source), wanted, watch, stop)
+        why = reasons(wanted, packed, start)
+        asked = lead(lambda: resolve(wanted, packed, pick_precision(wanted.train.precision, place), start))
+        settings = lead(lambda: fitted(asked, place))
         lead(lambda: held.enter_context(RunLock(out)) and None)
         origin = transfer.Origin(str(init), start) if start else None
-        lead(lambda: begin(out, config, str(source), packed, origin, allowed and asdict(allowed)))
-        run = Training(config, place, compute_dtype(config.train.precision))
+        lead(lambda: begin(out, settings, str(source), packed, origin, allowed and asdict(allowed)))
+        run = Training(settings, place, compute_dtype(settings.train.precision))
         most = max_minutes and max_minutes * 60
         keeper = Timekeeper(run, allowed.seconds, allowed.images_per_second) if allowed else None
         sitting = Sitting(run, out, packed, str(source), stop, watch, most, track, origin, keeper)
@@ -221,11 +221,11 @@ def train(
         chosen = allowed.reasons if allowed and not list_states(out) else []
         for note in (*packed.notes, *chosen, *([why] if why else [])):
             sitting.say(note)
-        if config != asked:
-            sitting.say(f"The batch does not fit at once: it goes in microbatches of {config.train.microbatch}.")
+        if settings != asked:
+            sitting.say(f"The batch does not fit at once: it goes in microbatches of {settings.train.microbatch}.")
         sitting.restore()
-        balanced = config.augment.class_sampling == "balanced"
-        go(sitting, Loader(packed, config.train.seed, config.data.mirror, place, balanced))
+        balanced = settings.augment.class_sampling == "balanced"
+        go(sitting, Loader(packed, settings.train.seed, settings.data.mirror, place, balanced))
     return out
 
 
