@@ -141,10 +141,11 @@ def choose(
             break
         chosen = rung, config, pace
     assert chosen is not None  # the first rung is for everyone
-    rung, _, pace = chosen
-    step = D_STEPS * BATCH_LONG
-    images = max(int(pace * seconds) // step, 1) * step
+    rung, config, pace = chosen
+    images = int(pace * seconds)
     config = with_fixed(settings(rung, images), fixed)
+    step = config.optim.d_steps * config.train.batch_size
+    config = with_fixed(settings(rung, max(images // step, 1) * step, step), fixed)
     return Choice(config, pace, _reasons(facts, config, seconds, pace, refused))
 
 
@@ -165,11 +166,11 @@ def with_fixed(config: Config, fixed: Mapping[str, object]) -> Config:
     return replace(config, **{name: replace(part, **changes[name]) for name, part in parts.items()})
 
 
-def settings(rung: Rung, images: int) -> Config:
-    """Settings for a number of images."""
+def settings(rung: Rung, images: int, step: int | None = None) -> Config:
+    """Settings for a number of images; `step` of them an iteration, if that is fixed."""
     base, widest = presets.cpu_small(), max(rung.d_widths)
     batch = BATCH if images < LONG_RUN else BATCH_LONG
-    iterations = images / (D_STEPS * batch)
+    iterations = images / (step or D_STEPS * batch)
     first, *more = (round(0.5 ** (1 / max(share * iterations, 1.0)), 6) for share in HALF_LIVES)
     rate = learning_rate(images, widest)
     return Config(
