@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import biggan
-from biggan import atomic, budgeting, presets, workflow
+from biggan import atomic, budgeting, overseer, presets, workflow
 from biggan.cli.main import main
 from biggan.config import Config, Data
 from biggan.errors import ConfigError, Interrupted
@@ -22,17 +22,19 @@ from biggan.training import state
 from biggan.training.budget import Facts
 
 TINY = {"g_widths": (8, 8, 8, 8), "d_widths": (8, 8, 8, 8), "batch_size": 8, "precision": "float32"}
+TINY |= {"ema_more": (0.9, 0.8)}  # in a second there is no choice
 FLAGS = ["--g-widths", "8", "8", "8", "8", "--d-widths", "8", "8", "8", "8", "--batch-size", "8"]
 Said = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick() -> Iterator[None]:
-    """Models with cheap tables, and budgets of a second."""
+    """Models with cheap tables, few pictures to compare, and budgets of a second."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(statistics, "NUM_LATENTS", 128)
         patch.setattr(statistics, "NUM_LATENTS_ON_GRID", 64)
         patch.setattr(rules, "LEAST_SECONDS", 1.0)
+        patch.setattr(overseer, "AVERAGE_PICTURES", 24)
         yield
 
 
