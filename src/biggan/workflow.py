@@ -211,7 +211,8 @@ def train(
         settings = lead(lambda: fitted(asked, place))
         lead(lambda: held.enter_context(RunLock(out)) and None)
         origin = transfer.Origin(str(init), start) if start else None
-        lead(lambda: begin(out, settings, str(source), packed, origin, allowed and asdict(allowed)))
+        told = asdict(allowed) if allowed else None
+        lead(lambda: begin(out, settings, str(source), packed, origin, told))
         run = Training(settings, place, compute_dtype(settings.train.precision))
         most = max_minutes and max_minutes * 60
         keeper = Timekeeper(run, allowed.seconds, allowed.images_per_second) if allowed else None

@@ -197,8 +197,8 @@ def learning_rate(images: int, widest: int) -> float:
 
 def _networks(base: Model, rung: Rung) -> Model:
     slots = rung.resolution.bit_length() - 2
-    widths = {"g_widths": rung.g_widths, "d_widths": rung.d_widths}
-    return replace(base, resolution=rung.resolution, dim_z=16 * slots, **widths)
+    size, dim_z = rung.resolution, 16 * slots
+    return replace(base, resolution=size, dim_z=dim_z, g_widths=rung.g_widths, d_widths=rung.d_widths)
 
 
 def _lengths(base: Train, images: int, batch: int) -> Train:
