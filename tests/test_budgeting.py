@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import biggan
 from biggan import atomic, budgeting, overseer, presets, workflow
@@ -18,8 +19,9 @@ from biggan.models import statistics
 from biggan.overseer import nearest_average
 from biggan.sitting import Watch
 from biggan.training import budget as rules
-from biggan.training import state
+from biggan.training import expected, state
 from biggan.training.budget import Facts
+from biggan.training.loop import Training
 
 TINY = {"g_widths": (8, 8, 8, 8), "d_widths": (8, 8, 8, 8), "batch_size": 8, "precision": "float32"}
 TINY |= {"ema_more": (0.9, 0.8)}  # in a second there is no choice
@@ -29,7 +31,7 @@ Said = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick() -> Iterator[None]:
-    """Models with cheap tables, few pictures to compare, and budgets of a second."""
+    """Models with cheap tables, few pictures to compare, and budgets of seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(statistics, "NUM_LATENTS", 128)
         patch.setattr(statistics, "NUM_LATENTS_ON_GRID", 64)
@@ -53,16 +55,16 @@ def said() -> list[str]:
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory, images: Path, said: list[str]) -> Path:
-    """A run with a budget, stopped at once."""
+    """A run with a budget of a minute, stopped at once."""
     out = tmp_path_factory.mktemp("runs") / "run"
     with pytest.raises(Interrupted):
-        workflow.train(images, out, budget="1s", fixed=TINY, max_minutes=1e-9, watch=Watch(say=said.append))
+        workflow.train(images, out, budget="1m", fixed=TINY, max_minutes=1e-9, watch=Watch(say=said.append))
     return out
 
 
 @pytest.fixture(scope="module")
 def finished(stopped: Path, images: Path) -> Path:
-    """The same run at its end."""
+    """The same run at its end, after two seconds."""
     return workflow.train(images, stopped, budget="2s", fixed=TINY)
 
 
@@ -87,7 +89,6 @@ def test_a_run_that_goes_on_keeps_its_settings_and_ends_with_the_new_time(finish
     assert record["config"]["model"]["g_widths"] == list(TINY["g_widths"])  # type: ignore[call-overload]
     text = (finished / "log.txt").read_text()
     assert text.count("Chosen for") == 1
-    assert " of 2s, " in text
 
 
 def test_a_finished_run_is_finished(finished: Path, images: Path) -> None:
@@ -167,3 +168,16 @@ def test_the_nearest_average_is_taken_the_first_of_equals_and_none_that_is_not_f
 def test_averages_that_are_none_of_their_own_are_refused(more: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError, match=r"--ema-more is .*; allowed is up to three numbers"):
         replace(presets.preset("tiny").optim, ema_more=more)
+
+
+def test_where_a_run_is_and_whether_it_lags_is_said_in_words(images: Path) -> None:
+    config = presets.preset("tiny")
+    run = Training(replace(config, model=replace(config.model, image_channels=1)), torch.device("cpu"))
+    run.images = 8_000
+    usual = expected.distance(8_000, 1, 10)
+    healthy, late, unseen = (budgeting.standing(run, 60.0, 600.0, seen) for seen in (usual, 4 * usual, None))
+    assert healthy.startswith("1m of 10m, 8,000 images: classes can be told, distance")
+    assert "lag" not in healthy
+    assert late.startswith(healthy[:45])
+    assert "They lag behind that" in late
+    assert unseen.endswith("if all is well.")
