@@ -81,7 +81,7 @@ def settle(
         model = replace(config.model, num_classes=facts.num_classes, image_channels=facts.channels)
         precision = pick_precision(config.train.precision, place)
         train = replace(config.train, precision=precision, microbatch=config.train.batch_size)
-        took = iteration_seconds(replace(config, model=model, train=train), 1)
+        took = iteration_seconds(replace(config, model=model, train=train), 1, place)
         return config.optim.d_steps * config.train.batch_size / took
 
     choice = choose(facts, seconds, speed, fixed)
