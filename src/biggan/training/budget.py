@@ -66,7 +66,7 @@ WIDE, RATE_WIDE = 96, 8e-4  # a D wider than this died at 1e-3 (notes)
 D_STEPS = 2  # as the paper; better than 1 and 4 at equal time (notes)
 BATCH, BATCH_LONG, LONG_RUN = 32, 64, 1_000_000  # 32 better than 64 in short runs (notes); 50 and 64 are published
 MINUTE = 30_000  # images below which a longer high rate was better (notes, ten seeds of a minute)
-HALF_LIVES = (0.02, 0.005, 0.08)  # of the averages, as shares of the run; a fiftieth is published (2,000 of 100,000)
+HALF_LIVES = (0.01, 0.003, 0.03)  # of the averages, as shares of the run; longer ones lag (notes: 8 % against 0.5 %)
 SHEET = 10_000  # images between sheets at the least, as one costs about as much as two hundred images
 
 
