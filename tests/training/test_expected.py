@@ -28,3 +28,4 @@ def test_only_what_is_far_beyond_the_usual_lags() -> None:
     assert not expected.lags(2.5 * usual, 8_000, 1, 10)
     assert expected.lags(3.5 * usual, 8_000, 1, 10)
     assert expected.lags(math.nan, 8_000, 1, 10)
+    assert not expected.lags(1e5, 1_000, 1, 10)
