@@ -27,8 +27,10 @@ FEW = 4  # iterations timed at once
 def figures_of_an_iteration(run: Training, means: Means) -> None:
     """What an iteration does for its figures alone."""
     on_real, on_fake = torch.randn(2, run.config.train.batch_size, 1)
+    y = torch.arange(run.config.train.batch_size) % max(run.config.model.num_classes, 1)
     for _ in range(run.config.optim.d_steps):
         d_figures(on_real.mean(), on_fake.mean(), on_real, on_fake)
+        run.tally.add(on_fake, y)
         gradient_norm(run.D.parameters())
     means.add({str(i): on_real[0, 0] for i in range(10)} | {"gradient_g": gradient_norm(run.G.parameters())})
 

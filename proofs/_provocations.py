@@ -1,7 +1,7 @@
 """Ten ways to bring a run down, as hooks into an iteration; none of them is a part of the product.
 
-A provocation acts whenever the next batch is asked for. What is struck once does not come back after a rollback; what
-is a lasting cause does.
+A provocation acts whenever the next batch is asked for, and follows from the run's state alone, so that a run that was
+stopped goes on with it. What strikes once does not come back after a rollback; a lasting cause does.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from biggan.config import Config, Optim
-from biggan.models.spectral import SpectralSettings, _Spectral
+from biggan.models.spectral import _Spectral
 from biggan.training.loop import Batches, Training
 
-ONSET = 30_000  # images after which it begins
-LOSING = 6_000  # images within which a class goes
+ONSET = 30_720  # images after which it begins, at which a state is saved
+LOSING = 6_144  # images within which a class goes
 LOST = 3  # the class that goes
 
 
@@ -39,7 +39,12 @@ class Provoked:
             self.cause.rest(self.run)
             return x, y
         self.cause.act(self.run)
-        return self.cause.change(x, y, since)
+        return self.cause.change(self.run, x, y, since)
+
+
+def strikes(run: Training) -> bool:
+    """Whether this is the one batch at which what happens once happens."""
+    return run.images == ONSET and run.course.shift == 0  # no rollback yet
 
 
 class Cause:
@@ -51,7 +56,7 @@ class Cause:
     def act(self, run: Training) -> None:
         """From then on, before each batch."""
 
-    def change(self, x: Tensor, y: Tensor, since: int) -> tuple[Tensor, Tensor]:
+    def change(self, run: Training, x: Tensor, y: Tensor, since: int) -> tuple[Tensor, Tensor]:
         """The batch to train on, `since` images after the beginning."""
         return x, y
 
@@ -77,35 +82,26 @@ class OtherRates(Cause):
 class NoSpectralNorm(Cause):
     """Weights are taken as they are; they begin as what they were normalised to."""
 
-    def __init__(self) -> None:
-        self.norms: dict[_Spectral, SpectralSettings | None] = {}
-
-    def rest(self, run: Training) -> None:
-        for layer, norm in self.norms.items():
-            layer.norm = norm
-        self.norms = {}
-
     @torch.no_grad()
     def act(self, run: Training) -> None:
-        if not self.norms:
-            layers = [m for network in (run.G, run.D) for m in network.modules() if isinstance(m, _Spectral)]
-            self.norms = {layer: layer.norm for layer in layers}
-            for layer in layers:
+        layers = [m for network in (run.G, run.D) for m in network.modules() if isinstance(m, _Spectral)]
+        for layer in (layer for layer in layers if layer.norm):
+            if run.images == ONSET:
                 layer.weight.copy_(layer.normalised_weight())
-                layer.norm = None
+            layer.norm = None
 
 
 class ShuffledLabels(Cause):
     """Real images get each other's labels."""
 
-    def change(self, x: Tensor, y: Tensor, since: int) -> tuple[Tensor, Tensor]:
+    def change(self, run: Training, x: Tensor, y: Tensor, since: int) -> tuple[Tensor, Tensor]:
         return x, y[torch.randperm(len(y), generator=torch.Generator().manual_seed(since))]
 
 
 class LostClass(Cause):
     """Images of a class make way for others, with their own labels, more and more of them."""
 
-    def change(self, x: Tensor, y: Tensor, since: int) -> tuple[Tensor, Tensor]:
+    def change(self, run: Training, x: Tensor, y: Tensor, since: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(since)
         gone = (y == LOST) & (torch.rand(len(y), generator=generator) < since / LOSING)
         others = (y != LOST).nonzero()[:, 0]
@@ -117,11 +113,9 @@ class LostClass(Cause):
 class NanInBatch(Cause):
     """A pixel of one batch is NaN."""
 
-    struck = False
-
-    def change(self, x: Tensor, y: Tensor, since: int) -> tuple[Tensor, Tensor]:
-        if not self.struck:
-            self.struck, x = True, x.clone()
+    def change(self, run: Training, x: Tensor, y: Tensor, since: int) -> tuple[Tensor, Tensor]:
+        if strikes(run):
+            x = x.clone()
             x[0, 0, 0, 0] = torch.nan
         return x, y
 
@@ -129,27 +123,21 @@ class NanInBatch(Cause):
 class NanInWeight(Cause):
     """A weight of G becomes NaN, once."""
 
-    struck = False
-
     @torch.no_grad()
     def act(self, run: Training) -> None:
-        if not self.struck:
-            self.struck = True
+        if strikes(run):
             next(run.G.parameters()).view(-1)[0] = torch.nan
 
 
 class InfiniteActivation(Cause):
     """In one forward of D a feature map is infinite."""
 
-    struck = False
-
     def act(self, run: Training) -> None:
         def infinite(module: nn.Module, given: object, h: Tensor) -> Tensor:
             handle.remove()
             return h * torch.inf
 
-        if not self.struck:
-            self.struck = True
+        if strikes(run):
             handle = run.D.get_submodule("blocks.1").register_forward_hook(infinite)
 
 
@@ -167,7 +155,7 @@ PROVOCATIONS = {
     "frozen": Provocation("D does not learn any more", lambda: OtherRates(1, 0)),
     "ahead": Provocation("D far ahead: G learns at a fiftieth, D at twice its rate", lambda: OtherRates(0.02, 2)),
     "norm": Provocation("spectral norm taken off", NoSpectralNorm),
-    "labels": Provocation("labels shuffled", ShuffledLabels),
+    "labels": Provocation("labels shuffled", ShuffledLabels, slow=True),
     "class": Provocation("one class slowly lost", LostClass, slow=True),
     "batch": Provocation("NaN in a batch", NanInBatch),
     "weight": Provocation("NaN in a weight", NanInWeight),

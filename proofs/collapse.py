@@ -1,15 +1,16 @@
 """Ten ways to bring a run down, and thirty healthy runs: what the guard catches, how soon, and what it makes good.
 
-`python proofs/collapse.py [FOLDER]` does one run after the other and adds a line for each to FOLDER/collapse.jsonl
-(runs/collapse unless given); stopped at any time, the same command goes on with what is missing. A CIFAR-10 archive at
-FOLDER/cifar10-train.npz is a third of the healthy runs' sets, if it is there. The table is written anew after each
-run. Hours to days, on one thread.
+`python proofs/collapse.py [FOLDER]` does one run after the other in FOLDER (runs/collapse unless given), the provoked
+ones first, and adds a line for each to FOLDER/collapse.jsonl; stopped or killed at any time, the same command goes on
+in the middle of the run. Runs that are the same up to the provocation share that part. A healthy run is without guard
+and leaves its looks, on which the guard of today is tried whenever the table is written: so after a change of its rules
+no healthy run is needed again. A CIFAR-10 archive at FOLDER/cifar10-train.npz is a third of the healthy runs' sets, if
+it is there. The page is written anew after each run. About eight hours on one thread.
 """
 
 import json
 import shutil
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -27,17 +28,23 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from judge import bundled_images, fashion_judge, kernel_distance, recognised
 
 import biggan
-from biggan import presets, workflow
-from biggan.config import Config
-from biggan.errors import Collapsed
+from biggan import atomic, presets, workflow
+from biggan.config import PLAIN, Config
+from biggan.errors import Collapsed, Interrupted
+from biggan.models import statistics
+from biggan.training.course import SHIFT
+from biggan.training.guard import Guard
 from biggan.training.loop import Batches, Figures, Hook, Training, every, fit
 
-LENGTH, SAVED = 60_000, 6_000  # images of a run, and between its saved states
+LENGTH, SAVED = 2 * ONSET, ONSET // 5  # images of a run, and between its saved states
 SOON = LENGTH // 20  # images within which harm has to be noticed
 SEEDS = 10  # of the healthy runs, on each of the sets
 JUDGED = 1_000  # images between the judge's looks
-WORSE = 1.5  # times the lowest distance at which a judge calls a run harmed
+TOGETHER = 4  # of the judge's looks in a row that are averaged
+WORSE = 2.0  # times the lowest distance at which a judge calls a run harmed
 EACH = 20  # pictures of each class that a judge sees at a look
+FASHION = "fashion-mnist"
+BEGUN = "begun"  # the part before the provocation, which runs share
 
 
 class Task(NamedTuple):
@@ -49,23 +56,29 @@ class Task(NamedTuple):
     seed: int
     labels: bool = True
 
+    @property
+    def shares(self) -> bool:
+        """Whether it is up to the onset what others are."""
+        return self[2:] == (FASHION, 0, True)
+
 
 def settings(task: Task) -> Config:
     """The CPU preset at the proof's length."""
     base = presets.preset("cpu-small")
     lengths = {"total_images": LENGTH, "save_images": SAVED, "sheet_images": LENGTH, "seed": task.seed}
-    return replace(base, data=replace(base.data, labels=task.labels), train=replace(base.train, **lengths))
+    data, train = replace(base.data, labels=task.labels), replace(base.train, **lengths)
+    return replace(base, data=data, augment=PLAIN, train=train)
 
 
 def tasks(folder: Path) -> Iterator[Task]:
     """The provoked runs, then the healthy ones, a seed of each set in turn."""
     for name, provocation in PROVOCATIONS.items():
-        source = "fashion-mnist" if provocation.images is None else str(few_images(folder, provocation.images))
+        source = FASHION if provocation.images is None else str(few_images(folder, provocation.images))
         yield Task(name, name, source, 0)
     cifar = folder / "cifar10-train.npz"
     for seed in range(SEEDS):
-        yield Task(f"healthy-fashion-{seed}", None, "fashion-mnist", seed)
-        yield Task(f"healthy-unlabelled-{seed}", None, "fashion-mnist", seed, labels=False)
+        yield Task(f"healthy-fashion-{seed}", None, FASHION, seed)
+        yield Task(f"healthy-unlabelled-{seed}", None, FASHION, seed, labels=False)
         if cifar.exists():
             yield Task(f"healthy-cifar-{seed}", None, str(cifar), seed)
 
@@ -82,49 +95,82 @@ def few_images(folder: Path, count: int) -> Path:
 
 
 class Judged:
-    """A hook that has a judge look at the raw G: the first harm that it sees dates a slow collapse."""
+    """A hook that has a judge look at the raw G: the first harm that it sees dates a slow collapse.
 
-    def __init__(self, name: str) -> None:
-        self.name, self.judge = name, fashion_judge()
+    Looks are kept in a file, each with the incidents before it, and those that a resumed run makes again are dropped.
+    """
+
+    def __init__(self, name: str, place: Path) -> None:
+        self.name, self.place, self.judge = name, place, fashion_judge()
         self.real = bundled_images("fashion-mnist-test")[0][:1000]
-        self.looks: list[tuple[int, float]] = []
+        self.looks: list[tuple[int, int, float]] = lines(place)
 
     @torch.no_grad()
     def __call__(self, run: Training, figures: Figures) -> None:
         G, y = deepcopy(run.G).train(), torch.arange(10).repeat(EACH)
         z = torch.randn(len(y), G.dim_z, generator=torch.Generator().manual_seed(0))
         x = torch.nan_to_num(G(z, G.embed(y)))
-        value = (
-            -recognised(self.judge, x, y)[LOST] if self.name == "class" else kernel_distance(self.judge, x, self.real)
-        )
-        self.looks.append((run.images, value))
+        if self.name == "tiny":
+            value = kernel_distance(self.judge, x, self.real)
+        else:
+            shares = recognised(self.judge, x, y)
+            value = -shares[LOST] if self.name == "class" else -sum(shares) / len(shares)
+        now = run.course.shift // SHIFT, run.images
+        self.looks = [look for look in self.looks if tuple(look[:2]) < now] + [(*now, value)]
+        atomic.write_bytes(self.place, "".join(json.dumps(look) + "\n" for look in self.looks).encode())
 
     def harm(self) -> int | None:
-        """Images at the first of two looks in a row that are harmed."""
-        lowest, before = float("inf"), None
-        for images, value in self.looks:
-            usual = -0.5 if self.name == "class" else WORSE * lowest
-            bad = images > (ONSET if self.name == "class" else 0) and value > usual
-            if bad and before is not None:
-                return before
-            before, lowest = images if bad else None, min(lowest, value)
+        """Images at the last of the first looks in a row whose mean is harmed; one look has much noise."""
+        lowest, values = float("inf"), [value for _, _, value in self.looks]
+        for end in range(TOGETHER, len(values) + 1):
+            images, mean = self.looks[end - 1][1], sum(values[end - TOGETHER : end]) / TOGETHER
+            harmed = mean > WORSE * lowest if self.name == "tiny" else mean > -0.5 and images > ONSET
+            if harmed:
+                return images
+            lowest = min(lowest, mean)
         return None
 
 
+def stop_at_onset(run: Training, figures: Figures) -> None:
+    """Hook: ends the shared part where its state has just been saved."""
+    if run.images >= ONSET:
+        raise Interrupted("the shared part is done", 0)
+
+
 @contextmanager
-def provoked(task: Task, judged: Judged | None) -> Iterator[None]:
-    """Runs begun within meet the task's provocation."""
+def trained(task: Task, *hooks: Hook, last: Iterable[Hook] = ()) -> Iterator[None]:
+    """Runs begun within meet the task's provocation, with more hooks before and after the usual ones."""
     cause = PROVOCATIONS[task.provocation].cause() if task.provocation else None
 
-    def provoked_fit(run: Training, data: Batches, hooks: Iterable[Hook]) -> None:
-        more = [every(JUDGED, judged)] if judged else []
-        fit(run, Provoked(data, run, cause) if cause else data, [*more, *hooks])
+    def begin(run: Training, data: Batches, usual: Iterable[Hook]) -> None:
+        fit(run, Provoked(data, run, cause) if cause else data, [*hooks, *usual, *last])
 
-    workflow.fit = provoked_fit
+    workflow.fit = begin
     try:
         yield
     finally:
         workflow.fit = fit
+
+
+def begun(folder: Path) -> Path:
+    """The run of seed 0 up to the onset, in a folder that stays as it is."""
+    out, task = folder / BEGUN, Task(BEGUN, None, FASHION, 0)
+    if not (out / "states" / f"{ONSET:012}").exists():
+        with trained(task, last=[stop_at_onset]):
+            try:
+                workflow.train(task.source, out, settings(task))
+            except Interrupted as stopped:
+                if stopped.exit_code:
+                    raise
+    return out
+
+
+def copied(source: Path, out: Path) -> None:
+    """Makes a run's folder from another's, whole or not at all."""
+    half = out.with_name(f".{out.name}.tmp")
+    shutil.rmtree(half, ignore_errors=True)
+    shutil.copytree(source, half)
+    half.rename(out)
 
 
 def distance(model: Path) -> float | None:
@@ -136,25 +182,46 @@ def distance(model: Path) -> float | None:
 
 
 def do(task: Task, folder: Path) -> dict[str, Any]:
-    """One run, as a line of results."""
-    out, began, said = folder / task.name, time.time(), ""
-    shutil.rmtree(out, ignore_errors=True)
+    """One run, or the rest of it, as a line of results."""
+    out, said, base = folder / task.name, "", settings(task)
+    config = replace(base, train=replace(base.train, guard=task.provocation is not None))
+    if task.shares and not out.exists():
+        copied(begun(folder), out)
     slow = task.provocation is not None and PROVOCATIONS[task.provocation].slow
-    judged = Judged(task.name) if slow else None
-    with provoked(task, judged):
+    judged = Judged(task.name, out / "judged.jsonl") if slow else None
+    with trained(task, *([every(JUDGED, judged)] if judged else [])):
         try:
-            workflow.train(task.source, out, settings(task))
+            workflow.train(task.source, out, config)
         except Collapsed as error:
             said = str(error)
-    place = out / "incidents.jsonl"
-    incidents = [json.loads(line) for line in place.read_text().splitlines()] if place.exists() else []
-    result: dict[str, Any] = {**task._asdict(), "length": LENGTH, "stopped": said, "incidents": incidents}
+    result: dict[str, Any] = {**task._asdict(), "length": LENGTH, "stopped": said}
+    result["seconds"] = json.loads((out / "stats.jsonl").read_text().splitlines()[-1])["seconds"]
     if task.provocation:
+        result["incidents"] = lines(out / "incidents.jsonl")
         result["harm"] = (judged.harm() if judged else ONSET) or None
-        result["judged"] = judged.looks if judged else []
         result["distance_best"], result["distance_last"] = distance(out / "best"), distance(out)
     shutil.rmtree(out / "states", ignore_errors=True)  # the looks in stats.jsonl stay
-    return result | {"minutes": round((time.time() - began) / 60, 1)}
+    return result
+
+
+def lines(place: Path) -> list[Any]:
+    """The values of a file of JSON lines; none if it is not there."""
+    return [json.loads(line) for line in place.read_text().splitlines()] if place.exists() else []
+
+
+def alarms(stats: Path) -> list[str]:
+    """What the guard of today says of the looks that a run without guard left, each with the images it is said at.
+
+    Until the first alarm a guarded run is the same, bit for bit; after it the guard begins anew, as after a rollback.
+    """
+    guard, found = Guard(allowed=1), []
+    for look in (line for line in lines(stats) if "distance" in line):
+        figures = {name: float("nan") if value is None else value for name, value in look.items()}
+        verdict = guard.judge(look["images"], figures)
+        if verdict.action != "go on":
+            found.append(f"{verdict.rule} at {look['images']:,}: {verdict.reason}")
+            guard = Guard(allowed=1)
+    return found
 
 
 def caught(result: dict[str, Any]) -> tuple[bool, str]:
@@ -163,7 +230,7 @@ def caught(result: dict[str, Any]) -> tuple[bool, str]:
     if first is None:
         return False, "not noticed"
     if result["harm"] is None:
-        return True, f"noticed ({first['rule']}) before a judge saw harm"
+        return True, f"noticed ({first['rule']}) at {first['images']:,}, before a judge saw harm"
     delay = first["images"] - result["harm"]
     when = (
         f"noticed {delay:,} images ({delay / LENGTH:.1%}) after" if delay >= 0 else f"noticed {-delay:,} images before"
@@ -173,45 +240,51 @@ def caught(result: dict[str, Any]) -> tuple[bool, str]:
 
 def ended(result: dict[str, Any]) -> str:
     """How a provoked run ended."""
-    ways = f"stopped after {len(result['incidents'])} incidents" if result["stopped"] else "finished"
+    count = len(result["incidents"])
+    ways = f"stopped after {count} incidents" if result["stopped"] else f"finished with {count} incidents"
     return f"{ways}; judge's distance best {result['distance_best']}, last {result['distance_last']}"
 
 
-def table(results: list[dict[str, Any]]) -> dict[str, object]:
+def table(folder: Path, results: list[dict[str, Any]]) -> dict[str, object]:
     """The figures of the page."""
     figures: dict[str, object] = {}
     provoked_runs = [r for r in results if r["provocation"]]
     for result in provoked_runs:
         figures[PROVOCATIONS[result["provocation"]].title] = f"{caught(result)[1]}; {ended(result)}"
-    healthy = [r for r in results if not r["provocation"]]
+    healthy = [r["name"] for r in results if not r["provocation"]]
     good = sum(caught(r)[0] for r in provoked_runs)
     saved = sum(not r["stopped"] or r["distance_best"] is not None for r in provoked_runs)
-    alarms = [f"{r['name']}: {r['incidents'][0]['reason']}" for r in healthy if r["incidents"]]
+    false = {name: found for name in healthy if (found := alarms(folder / name / "stats.jsonl"))}
+    words = "".join(f"; {name}: {', '.join(found)}" for name, found in false.items())
     figures[f"caught within {SOON:,} images of harm"] = f"{good} of {len(provoked_runs)}"
     figures["recovered, or stopped with the best model kept"] = f"{saved} of {len(provoked_runs)}"
-    figures["healthy runs with a false alarm"] = f"{len(alarms)} of {len(healthy)}{''.join(f'; {a}' for a in alarms)}"
+    figures["healthy runs with a false alarm"] = f"{len(false)} of {len(healthy)}{words}"
+    figures["runs done"] = f"{len(results)} of {sum(1 for _ in tasks(folder))}"
     return figures
 
 
 WHAT = f"""Each run shows {LENGTH:,} images to the preset `cpu-small`, with a state every {SAVED:,}. Ten runs on
 Fashion-MNIST are provoked from image {ONSET:,} on (the tiny set from the start), by hooks in the script; lasting causes
 are there again after every rollback. Where harm comes slowly its beginning is told by a classifier that the guard does
-not know: half of a class no longer recognised, or {WORSE} times the lowest distance, twice in a row. Healthy runs
-differ in seed and set (Fashion-MNIST, the same without labels, CIFAR-10)."""
+not know: half of a class, or of all images, no longer recognised, or {WORSE:g} times the lowest distance, on average
+over {TOGETHER} looks. Healthy runs differ in seed and set (Fashion-MNIST, the same without labels, CIFAR-10); they
+run without guard, and the guard is tried on the looks that they leave, which are those of a guarded run up to its
+first alarm."""
 
 
 def main() -> None:
     torch.set_num_threads(1)
+    statistics.TRUNCATIONS = statistics.THRESHOLDS = (1.0,)  # tables of finished models play no part
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/collapse")
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / "collapse.jsonl"
-    results = [json.loads(line) for line in place.read_text().splitlines()] if place.exists() else []
+    results = lines(place)
     for task in tasks(folder):
         if task.name not in {result["name"] for result in results}:
             results.append(do(task, folder))
             with place.open("a") as file:
                 file.write(json.dumps(results[-1]) + "\n")
-        write("collapse", "Collapse is noticed and undone", WHAT, table(results))
+        write("collapse", "Collapse is noticed and undone", WHAT, table(folder, results))
 
 
 if __name__ == "__main__":

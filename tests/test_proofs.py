@@ -1,5 +1,6 @@
 """The small form of the proofs in `proofs/`, whose figures at full size are in `docs/proofs/`."""
 
+import math
 import os
 import subprocess
 import sys
@@ -80,3 +81,25 @@ def test_no_name_leads_outside(tmp_path: Path) -> None:
         tmp_path / "escape", tmp_path / "model", ("manifest of a state", "class name in a config")
     )
     assert figures["ok"], figures
+
+
+def test_the_guard_tried_on_recorded_looks_says_what_it_said(tmp_path: Path) -> None:
+    """What `proofs/collapse.py` rests on where it spares healthy runs."""
+    import collapse
+
+    from biggan.training.guard import Guard
+    from biggan.training.monitor import Monitor
+
+    monitor, guard, said = Monitor(tmp_path), Guard(1), []
+    for images in range(1000, 30_001, 1000):
+        far = 2.0 if images in (20_000, 24_000, 25_000) else 0.3
+        look = {"distance": far, "diversity": 0.8, "d_real": 0.2, "d_fake": -0.2, "gradient_g": 1.0}
+        look |= {"gradient_g": math.nan} if images == 29_000 else {}
+        monitor.figures(images - 500, 1.0, {"loss_g": 0.1})
+        monitor.figures(images, 1.0, look)
+        verdict = guard.judge(images, look)
+        if verdict.action != "go on":
+            said.append(f"{verdict.rule} at {images:,}: {verdict.reason}")
+            guard = Guard(1)
+    assert collapse.alarms(tmp_path / "stats.jsonl") == said
+    assert [text.partition(":")[0] for text in said] == ["jump at 25,000", "finite at 29,000"]

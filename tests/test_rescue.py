@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import biggan
 from biggan import atomic, overseer, presets, workflow
 from biggan.config import Config
-from biggan.errors import Collapsed, Diverged, Interrupted
+from biggan.errors import Collapsed, DataError, Diverged, Interrupted
 from biggan.models import statistics
 from biggan.training.loop import Batches, Hook, Training, fit
 
@@ -26,6 +27,8 @@ def _looks() -> Iterator[None]:
     """A look every four iterations of the tiny preset, and models with few and cheap tables."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(overseer, "LOOK_IMAGES", 64)
+        patch.setattr(overseer, "AVERAGE_LOOKS", 2)
+        patch.setattr(overseer, "LEAST_DRAWN", 4)
         patch.setattr(statistics, "NUM_LATENTS", 64)
         patch.setattr(statistics, "TRUNCATIONS", (0.5, 1.0))
         patch.setattr(statistics, "THRESHOLDS", (1.0,))
@@ -88,9 +91,9 @@ def stop(run: Training) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def train(out: Path, *actions: Action, **changes: object) -> Path:
+def train(out: Path, *actions: Action, test_data: str | Path | None = None, **changes: object) -> Path:
     with provoked(*actions):
-        return workflow.train("fashion-mnist-test", out, config(**changes))
+        return workflow.train("fashion-mnist-test", out, config(**changes), test_data=test_data)
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +116,24 @@ def test_a_guarded_run_without_incidents_is_the_unguarded_one(tmp_path: Path, he
 def test_looks_and_steps_are_written_down(healthy: Path) -> None:
     looks = [line for line in lines(healthy / "stats.jsonl") if "distance" in line]
     assert [line["images"] for line in looks] == [64, 128, 192, 256, 320]
+    assert all(sum(name.startswith("fake ") for name in line) > 2 for line in looks)
     for name in ("diversity", "label_sense", "singular_value", "d_real_std", "flat_fake", "gradient_g", "gradient_d"):
         assert all(isinstance(line[name], float) for line in looks), name
+
+
+def test_held_out_images_are_looked_at_and_change_nothing(tmp_path: Path, healthy: Path) -> None:
+    watched = train(tmp_path / "run", test_data="fashion-mnist")
+    assert digests(watched) == digests(healthy)
+    looks = [line for line in lines(watched / "stats.jsonl") if "by_heart" in line]
+    assert [line["images"] for line in looks] == [128, 256]
+    assert all(0 <= float(str(line["by_heart"])) <= 1 for line in looks)
+
+
+def test_held_out_images_of_other_classes_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "two.npz", x=np.zeros((8, 32, 32, 1), np.uint8), y=np.arange(8) % 2)
+    with pytest.raises(DataError, match=r"--test-data .* only one of them has '0'"):
+        train(tmp_path / "run", test_data=tmp_path / "two.npz")
+    assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_best_and_last_are_both_kept(healthy: Path) -> None:

@@ -10,7 +10,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from biggan.training.random_features import RandomFeatures
 BEST, INCIDENTS = "best", "incidents"
 LOOK_IMAGES = 1_000  # images between looks
 AVERAGE_PICTURES = 640  # drawn to compare averages by, as many as there are real ones
+LEAST_DRAWN = 30  # images of a class between looks, from which its mean output says something
 AVERAGE_LOOKS = 8  # looks between those at the averaged G and at spectra
 LEADERS: dict[str, Leader] = {"ahead": "D", "beaten": "G"}  # by the rule that says so, who has outrun the other
 
@@ -58,10 +59,11 @@ class Overseer:
         run: The networks.
         out: The run folder.
         packed: The data.
+        held_out: Images of the same classes that D never sees, if there are any.
     """
 
-    def __init__(self, run: Training, out: Path, packed: Packed) -> None:
-        self.run, self.out, self.packed = run, out, packed
+    def __init__(self, run: Training, out: Path, packed: Packed, held_out: Packed | None = None) -> None:
+        self.run, self.out, self.packed, self.held_out = run, out, packed, held_out
         self.means, self.guard = Means(), Guard(run.config.train.incidents)
         self._probe: Probe | None = None
 
@@ -76,7 +78,7 @@ class Overseer:
         train = self.run.config.train
         features = RandomFeatures(self.packed.channels)
         at_once = train.microbatch or train.batch_size
-        return Probe(self.packed, features, _distance, self.run.device, at_once, pictures)
+        return Probe(self.packed, self.held_out, features, _distance, self.run.device, at_once, pictures)
 
     @property
     def is_due(self) -> bool:
@@ -85,19 +87,21 @@ class Overseer:
         return self.run.images // LOOK_IMAGES > before // LOOK_IMAGES
 
     def look(self) -> dict[str, float]:
-        """Means of the iterations' figures since the last look, and what is seen now: the raw G's pictures, D's sense
-        for labels, the largest singular value.
+        """Means of the iterations' figures since the last look, D's outputs by class among them, and what is seen now:
+        the raw G's pictures, D's sense for labels, the largest singular value.
 
-        Every eighth look adds the averaged G's distance and the tails of both spectra.
+        Every eighth look adds the averaged G's distance, the tails of both spectra, whether D knows images by heart.
         """
         run, probe = self.run, self.probe
         x = probe.draw(run.G)
-        figures = self.means.take() | probe.figures(x) | probe.apart(x) | {"label_sense": probe.label_sense(run.D)}
+        figures = self.means.take() | probe.figures(x) | {"label_sense": probe.label_sense(run.D)}
+        outputs = run.tally.take(LEAST_DRAWN)
+        figures |= {f"fake {label}": outputs[label] for label in probe.classes if label in outputs}
         values = [*largest_singular_values(run.G).values(), *largest_singular_values(run.D).values()]
         if values:
             figures["singular_value"] = float(torch.stack(values).max())
         if run.images // LOOK_IMAGES % AVERAGE_LOOKS == 0:
-            figures["distance_ema"] = probe.distance(probe.draw(run.G_ema))
+            figures |= {"distance_ema": probe.distance(probe.draw(run.G_ema))} | probe.by_heart(run.D)
             for name, network in (("g", run.G), ("d", run.D)):
                 figures[f"rank_{name}"] = min(spectrum_tail(network).values(), default=1.0)
         return figures
@@ -118,9 +122,9 @@ class Overseer:
 
     def record(self) -> dict[str, Any]:
         """What a saved state keeps."""
-        course = self.run.course
-        remedies = {"lr_g": course.lr_g, "lr_d": course.lr_d, "shift": course.shift}
-        return {"guard": self.guard.to_json(), "means": self.means.to_json(), "course": remedies}
+        run = self.run
+        of_steps = {"means": self.means.to_json(), "tally": run.tally.to_json()}
+        return {"guard": self.guard.to_json(), "course": asdict(run.course), **of_steps}
 
     def recall(self, record: dict[str, Any]) -> None:
         """Puts back what `record` gave; begins anew where a state has none, as of before there was a guard.
@@ -133,6 +137,8 @@ class Overseer:
             self.guard.from_json(record["guard"])
             self.means.from_json(record["means"])
             self.run.course = Course(**record["course"])
+        if "tally" in record:  # not in states from before there was one
+            self.run.tally.from_json(record["tally"])
 
     def rewind(self) -> None:
         """Drops incidents that the run has not met yet, and a partial line."""

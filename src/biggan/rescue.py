@@ -42,6 +42,7 @@ def go_back(sitting: Sitting, verdict: Verdict) -> None:
     number, at = overseer.guard.incidents + 1, run.images
     speed = sitting.keeper.pace.images_per_second if sitting.keeper else 0.0
     course = run.course.after(number, LEADERS.get(verdict.rule))
+    changed = course.words(run.config.augment, run.config.optim.loss)
     pictures = [lead(lambda: overseer.picture(f"{number:03}-collapsed"))]
     run.reset()
     sitting.restore(verdict.good)
@@ -51,10 +52,10 @@ def go_back(sitting: Sitting, verdict: Verdict) -> None:
         sitting.keeper.go_back(sitting.seconds, speed)
     pictures.append(lead(lambda: overseer.picture(f"{number:03}-restored")))
     incident = {"incident": number, "images": at, "rule": verdict.rule, "reason": verdict.reason}
-    remedy = {"back_to": run.images, "remedy": course.words(), "pictures": pictures}
+    remedy = {"back_to": run.images, "remedy": changed, "pictures": pictures}
     lead(lambda: overseer.note({**incident, **remedy}))
     sitting.save_here()
-    sitting.say(f"After {at:,} images {verdict.reason}: back to {run.images:,} images, with {course.words()}.")
+    sitting.say(f"After {at:,} images {verdict.reason}: back to {run.images:,} images, with {changed}.")
     check(sitting)
 
 

@@ -164,6 +164,7 @@ class Sitting:
         track: Whether to hand figures on to TensorBoard.
         origin: The model to start from, if there is one.
         keeper: Who keeps the run's length by the clock, if anyone.
+        held_out: Images of the same classes that D never sees, if there are any.
 
     Raises:
         ConfigError: TensorBoard is not installed.
@@ -181,6 +182,7 @@ class Sitting:
         track: Track = "none",
         origin: Origin | None = None,
         keeper: Timekeeper | None = None,
+        held_out: Packed | None = None,
     ) -> None:
         self.run, self.out, self.packed, self.source, self.stop, self.watch = run, out, packed, source, stop, watch
         self.monitor, self.origin, self.keeper = Monitor(out), origin, keeper
@@ -189,7 +191,7 @@ class Sitting:
         self.seconds_before, self.ended = 0.0, False
         self.made: tuple[int, Bundle] | None = None  # images shown, and the model then
         self.drawn: Drawn | None = None  # its pictures
-        self.overseer = Overseer(run, out, packed)
+        self.overseer = Overseer(run, out, packed, held_out)
         self.tracker = Tracker(out, self.say) if track == "tensorboard" and rank() == 0 else None
         self.distances: dict[float, float] | None = None  # of the averages' pictures, at the end
         self.looked: int | None = None  # images at the last look

@@ -157,6 +157,7 @@ def train(
     *,
     budget: str | None = None,
     fixed: Mapping[str, object] | None = None,
+    test_data: str | Path | None = None,
     init: str | Path | None = None,
     device: str = "auto",
     max_minutes: float | None = None,
@@ -175,6 +176,7 @@ def train(
             with a budget.
         budget: A time such as `30m` or `1h30m`, for which settings are chosen and with which training ends.
         fixed: With a budget: name of a setting -> its value, whatever would have been chosen.
+        test_data: Images of the same classes that are not trained on, to see whether D learns images by heart.
         init: A model to start from, as `load` opens it, for a config by `settings_of`; None to start from scratch.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         max_minutes: Minutes after which to stop with everything saved.
@@ -206,6 +208,7 @@ def train(
         lead(lambda: _check_out(out, source))
         start = None if init is None else open_model(init)
         packed = _prepared(str(source), wanted, watch, stop)
+        held_out = None if test_data is None else _held_out(str(test_data), packed, wanted, watch, stop)
         why = reasons(wanted, packed, start)
         asked = lead(lambda: resolve(wanted, packed, pick_precision(wanted.train.precision, place), start))
         settings = lead(lambda: fitted(asked, place))
@@ -216,7 +219,7 @@ def train(
         run = Training(settings, place, compute_dtype(settings.train.precision))
         most = max_minutes and max_minutes * 60
         keeper = Timekeeper(run, allowed.seconds, allowed.images_per_second) if allowed else None
-        sitting = Sitting(run, out, packed, str(source), stop, watch, most, track, origin, keeper)
+        sitting = Sitting(run, out, packed, str(source), stop, watch, most, track, origin, keeper, held_out)
         if sitting.tracker:
             held.callback(sitting.tracker.close)
         chosen = allowed.reasons if allowed and not list_states(out) else []
@@ -283,6 +286,21 @@ def _prepared(source: str, config: Config, watch: Watch, stop: StopRequest) -> P
     if not same_everywhere(packed.sha256):
         raise DataError(f"--data {source} is not the same on all machines; copy it from one to the others.")
     return packed
+
+
+def _held_out(source: str, packed: Packed, config: Config, watch: Watch, stop: StopRequest) -> Packed:
+    """Images to watch a run by, packed by one process of each machine.
+
+    Raises:
+        DataError: They cannot be read, or are of other classes or colours.
+    """
+    packing = _stoppable(watch.packing if rank() == 0 else lambda done, total: None, stop)
+    like = replace(config.data, channels=packed.channels)
+    held_out = first_on_each_machine(lambda: prepare(source, config.model.resolution, like, packing))
+    alone = sorted({*held_out.class_names} ^ {*packed.class_names})
+    if alone:
+        raise DataError(f"--test-data {source} must have the classes of --data; only one of them has {alone[0]!r}.")
+    return held_out
 
 
 def add_truncations(

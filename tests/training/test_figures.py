@@ -10,7 +10,15 @@ from torch import nn
 
 from biggan.models.build import discriminator
 from biggan.models.spectral import advance
-from biggan.training.figures import D_FIGURES, Means, d_figures, gradient_norm, largest_singular_values, spectrum_tail
+from biggan.training.figures import (
+    D_FIGURES,
+    Means,
+    Tally,
+    d_figures,
+    gradient_norm,
+    largest_singular_values,
+    spectrum_tail,
+)
 
 
 def test_figures_of_d_are_what_they_are_called() -> None:
@@ -86,3 +94,26 @@ def test_means_resume_to_the_last_bit() -> None:
         saved, parts = json.loads(json.dumps(parts.to_json())), Means()
         parts.from_json(saved)
     assert parts.take() == whole.take()
+
+
+def test_a_tally_has_the_mean_output_of_each_class_that_was_drawn_often_enough() -> None:
+    whole, parts = (Tally(4, torch.device("cpu")) for _ in range(2))
+    logits, y = torch.randn(60, 1), torch.arange(60) % 3  # never the last class
+    y[:30] = 0
+    for some in torch.arange(60).split(7):
+        whole.add(logits[some], y[some])
+        parts.add(logits[some], y[some])
+        saved, parts = json.loads(json.dumps(parts.to_json())), Tally(4, torch.device("cpu"))
+        parts.from_json(saved)
+    means = whole.take(least=10)
+    assert means == parts.take(least=10) == pytest.approx({k: float(logits[y == k].mean()) for k in range(3)})
+    assert whole.take(least=1) == {}
+    whole.add(logits, y)
+    assert set(whole.take(least=11)) == {0}
+
+
+def test_a_tally_without_classes_is_empty() -> None:
+    tally = Tally(0, torch.device("cpu"))
+    tally.add(torch.randn(4, 1), torch.zeros(4, dtype=torch.int64))
+    tally.from_json(json.loads(json.dumps(tally.to_json())))
+    assert tally.take(least=1) == {}

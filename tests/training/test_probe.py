@@ -17,11 +17,11 @@ from biggan.training.probe import CLASSES, PICTURES, Probe, chosen_images, real_
 from biggan.training.random_features import RandomFeatures
 
 
-def probe(packed: Packed, at_once: int = 64) -> Probe:
+def probe(packed: Packed, held_out: Packed | None = None) -> Probe:
     def distance(real: Tensor, drawn: Tensor) -> float:
         return kernel_distance(real, drawn).value
 
-    return Probe(packed, RandomFeatures(packed.channels), distance, torch.device("cpu"), at_once)
+    return Probe(packed, held_out, RandomFeatures(packed.channels), distance, torch.device("cpu"), 64)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,8 @@ def test_defects_are_farther_than_real_images(fashion: Packed, look: Probe, defe
 def test_pictures_that_are_not_finite_give_nan(look: Probe, fashion: Packed) -> None:
     x = other_images(fashion, look)
     x[3, 0, 5, 5] = torch.inf
-    assert all(np.isnan(value) for value in look.figures(x).values())
+    figures = look.figures(x)
+    assert all(np.isnan(figures[name]) for name in ("distance", "diversity", "recognised", "apart 3"))
 
 
 @pytest.mark.parametrize("power_iteration", ["per_step", "per_forward"])
@@ -87,6 +88,42 @@ def test_a_look_changes_no_bit_of_the_networks(look: Probe, power_iteration: str
 def test_an_untrained_d_makes_nothing_of_labels(look: Probe) -> None:
     D = build(replace(MODEL, num_classes=10), 0)[1]
     assert look.label_sense(D) == pytest.approx(0.5, abs=0.2)
+
+
+def test_labels_make_sense_to_a_d_whose_embeddings_are_its_classes(fashion: Packed, look: Probe) -> None:
+    D = build(replace(MODEL, num_classes=10, spectral_norm="none"), 0)[1].eval()
+    x, y = real_images(fashion, np.arange(0, fashion.num_images, 10)), torch.from_numpy(fashion.labels[::10])
+    with torch.no_grad():
+        h = torch.relu(D.features(x)).sum((2, 3))
+        means = torch.stack([h[y == k].mean(0) for k in range(10)]) - h.mean(0)
+        D.embed.weight.copy_(means)
+        right = look.label_sense(D)
+        D.embed.weight.copy_(means.roll(1, 0))
+    assert right > 0.7
+    assert look.label_sense(D) < right - 0.15
+
+
+def test_real_images_are_recognised_and_others_labels_are_not(fashion: Packed, look: Probe) -> None:
+    x = other_images(fashion, look)
+    assert look.figures(x)["recognised"] > 0.5
+    moved = x[(torch.arange(len(x)) + 1) % len(x)]  # each picture in the place of the next class
+    assert look.figures(moved)["recognised"] < 0.2
+
+
+def test_images_learned_by_heart_are_told_from_held_out_ones(fashion: Packed) -> None:
+    few = [replace(fashion, images=fashion.images[k::600], labels=fashion.labels[k::600]) for k in (0, 300)]
+    D = build(replace(MODEL, num_classes=10), 0)[1]
+    seen, unseen, same = (probe(few[0], few[1]), probe(few[1], few[0]), probe(few[0], few[0]))
+    assert same.by_heart(D)["by_heart"] == pytest.approx(0.5, abs=0.05)
+    assert probe(few[0]).by_heart(D) == {}
+    optimizer = torch.optim.Adam(D.parameters(), 3e-3)
+    for _ in range(40):
+        on = [D(real_images(pack, np.arange(pack.num_images)), torch.from_numpy(pack.labels)) for pack in few]
+        optimizer.zero_grad()
+        (torch.relu(1 - on[0]).mean() + torch.relu(1 + on[1]).mean()).backward()
+        optimizer.step()
+    assert seen.by_heart(D)["by_heart"] > 0.9
+    assert unseen.by_heart(D)["by_heart"] < 0.1
 
 
 def test_small_unlabelled_and_unequal_data_are_looked_at(fashion: Packed) -> None:

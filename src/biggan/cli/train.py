@@ -38,6 +38,7 @@ def run(argv: list[str]) -> None:
     def train(
         data: str,
         out: Path | None = None,
+        test_data: str | None = None,
         preset: str = DEFAULT_PRESET,
         model: OmitArgPrefixes[config.Model] = base.model,
         images: OmitArgPrefixes[config.Data] = base.data,
@@ -56,6 +57,8 @@ def run(argv: list[str]) -> None:
         Args:
             data: A folder of class folders, a flat folder, a zip, an archive, or fashion-mnist.
             out: The run folder; runs/ and the data's name if not given.
+            test_data: Images of the same classes that are not trained on, to see whether D learns images by heart
+                (fashion-mnist-test for fashion-mnist).
             preset: Settings to start from; every flag below changes one of them.
             budget: Instead of a preset: a time such as 90s, 30m or 1h30m, with which training ends. Settings are
                 chosen by the data and this machine's speed; every flag below fixes one of them.
@@ -76,7 +79,7 @@ def run(argv: list[str]) -> None:
         values = {name: getattr(part, name) for name in fixed for part in _parts(settings) if hasattr(part, name)}
         limits = (max_time, hang_minutes)
         asked = settings if budget is None else (budget, values)
-        _train(data, place, asked, init, device, limits, track, dry_run)
+        _train(data, test_data, place, asked, init, device, limits, track, dry_run)
 
     run_command(train, argv, "biggan train")
 
@@ -135,6 +138,7 @@ def line(moment: Progress) -> str:
 
 def _train(
     data: str,
+    test_data: str | None,
     out: Path,
     asked: Config | tuple[str, dict[str, object]],
     init: str | None,
@@ -169,6 +173,7 @@ def _train(
                 settings,
                 budget=time,
                 fixed=fixed,
+                test_data=test_data,
                 init=init,
                 device=device,
                 max_minutes=most,

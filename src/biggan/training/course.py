@@ -2,11 +2,15 @@
 
 Each incident goes a rung up. Whatever the collapse was, the same images with the same latents at the same rates would
 lead there again, so every rung draws others and lowers both learning rates; where one network had outrun the other,
-that one's falls twice as far. Not here: when (`guard.py`).
+that one's falls twice as far. A D that had outrun G is held back besides: by LeCam at once, by augmentation when it
+comes again; any other collapse that comes again gets LeCam. Not here: when (`guard.py`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from biggan.config import Augment
+from biggan.training.little import LECAM, POLICY
 
 RATES = (0.5, 0.125, 0.03)  # of the settings' learning rates, after one incident, two, and more
 AHEAD = 0.5  # what the network that outran the other keeps besides
@@ -25,17 +29,39 @@ class Course:
     """Multiplier of D's learning rate."""
     shift: int = 0
     """Images by which the places in all streams of draws are moved on."""
+    lecam: bool = False
+    """Regularise D by LeCam, where the settings do not."""
+    augment: bool = False
+    """Augment all that D sees, where the settings do not."""
 
     def after(self, number: int, leader: Leader) -> "Course":
         """The course after the incident of this number, from 1, in which `leader` had outrun the other network."""
         now, before = (1.0, *RATES)[min(number, len(RATES))], (1.0, *RATES)[min(number - 1, len(RATES))]
         factor_g, factor_d = (AHEAD if leader == network else 1.0 for network in ("G", "D"))
         lower = now / before
-        return Course(self.lr_g * lower * factor_g, self.lr_d * lower * factor_d, self.shift + SHIFT)
-
-    def words(self) -> str:
-        """What is changed, for people."""
-        return (
-            f"learning rates x {self.lr_g:.2g} for G and x {self.lr_d:.2g} for D, other latents and another order of "
-            f"images"
+        return Course(
+            self.lr_g * lower * factor_g,
+            self.lr_d * lower * factor_d,
+            self.shift + SHIFT,
+            lecam=self.lecam or leader == "D" or number > 1,
+            augment=self.augment or (leader == "D" and number > 1),
         )
+
+    def settings(self, augment: Augment, loss: str) -> Augment:
+        """A run's settings with the remedies; LeCam is for losses with a bound, not for `wasserstein`."""
+        lecam = LECAM if self.lecam and not augment.lecam and loss != "wasserstein" else augment.lecam
+        kinds = POLICY if self.augment and not augment.augment else augment.augment
+        return replace(augment, lecam=lecam, augment=kinds) if self.lecam or self.augment else augment
+
+    def words(self, augment: Augment, loss: str) -> str:
+        """What is changed of a run with these settings, for people."""
+        parts = [
+            f"learning rates x {self.lr_g:.2g} for G and x {self.lr_d:.2g} for D",
+            "other latents and another order of images",
+        ]
+        with_remedies = self.settings(augment, loss)
+        if with_remedies.lecam != augment.lecam:
+            parts.append(f"LeCam of {LECAM:g}")
+        if with_remedies.augment != augment.augment:
+            parts.append(f"augmentation ({' '.join(POLICY)})")
+        return f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -71,6 +71,39 @@ def _effective_rank(matrix: Tensor) -> float:
     return float(torch.special.entr(shares).sum().exp()) / min(matrix.shape)
 
 
+class Tally:
+    """D's mean outputs on drawn images by class, since they were last taken; adding waits for nothing.
+
+    Of one process's share. What was added so far can be saved and put back to the last bit.
+
+    Args:
+        num_classes: Of the networks, 0 without labels.
+        device: Where D is.
+    """
+
+    def __init__(self, num_classes: int, device: torch.device) -> None:
+        self.sums = torch.zeros(2, num_classes, device=device)  # outputs, images
+
+    def add(self, logits: Tensor, y: Tensor) -> None:
+        """Adds D's logits (N, 1) on drawn images of the labels y (N,)."""
+        if self.sums.shape[1]:
+            outputs = logits.detach()[:, 0].to(self.sums)
+            self.sums.index_add_(1, y, torch.stack([outputs, torch.ones_like(outputs)]))
+
+    def take(self, least: int) -> dict[int, float]:
+        """Label -> mean output, for classes of which `least` images or more were drawn; begins anew."""
+        (outputs, images), self.sums = self.sums.tolist(), torch.zeros_like(self.sums)
+        return {label: outputs[label] / count for label, count in enumerate(images) if count >= least}
+
+    def to_json(self) -> list[list[float]]:
+        """What was added, as JSON values."""
+        return self.sums.tolist()
+
+    def from_json(self, values: list[list[float]]) -> None:
+        """Puts back what `to_json` gave."""
+        self.sums = torch.tensor(values).to(self.sums).view_as(self.sums)
+
+
 class Means:
     """Means of figures over the iterations since they were last taken; NaN or Inf in one of them shows in the mean.
 

@@ -19,22 +19,29 @@ WARM_UP = 5  # looks at the beginning in which only NaN and Inf count: all else 
 JUMP = 2.5  # times the usual distance
 RISE = 2.0  # times the lowest distance that lasted
 POOR = 0.4  # share of the real images' diversity
-SENSE, SENSELESS = 0.68, 0.58  # share of labels that D tells from others: where they mean something, and nothing
+BLENDED = 0.4  # of the usual share of pictures that are nearest to their own class, above chance
+TOLD = 0.25  # of that share above chance, from which classes can be told at all
 FLAT = 0.9  # share of hinge terms without gradient, on real and on drawn images
+LEAD, WIDE = 3.0, 0.5  # D's outputs on real less those on drawn images: times the usual, and at least
 LOST = 2.5  # times the usual distance of a class, as a multiple of the mean over classes
+UNREAL = 1.3  # spreads of D's outputs on drawn images, by which those of a class lie below those of all classes
 BURST = 8.0  # times the usual size of D's outputs
+MUTE = 0.1  # of the usual spread of D's outputs
 
 APART = "apart "  # before a class's label: how far its pictures are from its real images
+FAKE = "fake "  # before a class's label: D's mean output on its pictures
 
 PATIENCE = {
     "finite": 1,
     "burst": 2,
     "jump": 2,
     "poor": 2,
+    "beaten": 2,
+    "blended": 2,
+    "ahead": 2,
+    "mute": 3,
     "lost": 3,
-    "beaten": 3,
-    "senseless": 3,
-    "ahead": 3,
+    "unreal": 3,
     "rise": 4,
 }
 """Looks in a row for which each complaint must hold."""
@@ -89,9 +96,9 @@ class Guard:
 
         Args:
             images: Images shown to D so far.
-            figures: `distance`, `diversity` and `apart <label>` of the raw G's pictures, `label_sense`, and means of a
-                step's figures since the last look (`d_real`, `d_fake`, `d_real_std`, `d_fake_std`, `flat_real`,
-                `flat_fake`). Any others must be finite, and are otherwise passed over.
+            figures: `distance`, `diversity`, `recognised` and `apart <label>` of the raw G's pictures, and means of
+                a step's figures since the last look (`d_real`, `d_fake`, `d_real_std`, `d_fake_std`, `flat_real`,
+                `flat_fake`, `fake <label>`). Any others must be finite, and are otherwise passed over.
         """
         past = self.past
         found = self._complaints(figures)
@@ -144,9 +151,18 @@ class Guard:
         return [
             ("jump", f"{far}, usual was {usual:.2g}" if distance > JUMP * usual else ""),
             ("poor", few if diversity < POOR else ""),
+            ("blended", self._blended(figures)),
             ("lost", self._lost(figures)),
             ("rise", f"{far}, and had been {lowest:.2g}" if distance > RISE * lowest else ""),
         ]
+
+    def _blended(self, figures: Mapping[str, float]) -> str:
+        """A complaint about pictures that are no longer of their classes."""
+        chance = 1 / max(sum(name.startswith(APART) for name in figures), 1)
+        now, usual = figures.get("recognised", math.nan) - chance, self._usual("recognised") - chance
+        if not (usual > TOLD and now < BLENDED * usual):
+            return ""
+        return f"{now + chance:.0%} of drawn images are nearest to their own class, usual was {usual + chance:.0%}"
 
     def _lost(self, figures: Mapping[str, float]) -> str:
         """A complaint about the class whose pictures have moved away from its real images most."""
@@ -164,20 +180,38 @@ class Guard:
 
     def _of_d(self, figures: Mapping[str, float]) -> list[tuple[str, str]]:
         """Complaints about what D says of real and of drawn images."""
-        f = {**dict.fromkeys(("d_real", "d_fake", "flat_real", "flat_fake", "label_sense"), math.nan), **figures}
-        size, usual_size = _size(f), median(map(_size, self.past.history)) if self.past.history else math.nan
-        flat, sense = min(f["flat_real"], f["flat_fake"]), f["label_sense"]
+        f = {**dict.fromkeys(("d_real", "d_fake", "flat_real", "flat_fake"), math.nan), **figures}
+        past = self.past.history or [{}]
+        size, usual_size = _size(f), median(map(_size, past))
+        spread, usual_spread = _spread(f), median(map(_spread, past))
+        flat = min(f["flat_real"], f["flat_fake"])
         told = f"D finds drawn images as real ({f['d_fake']:+.2g}) as real ones ({f['d_real']:+.2g})"
-        senseless = sense < SENSELESS and self._usual("label_sense") > SENSE
+        gap, usual_gap = _gap(f), median(map(_gap, past))
+        ahead = f"D is sure of {flat:.0%} of all images, which teaches G nothing" if flat > FLAT else ""
+        if gap > max(LEAD * usual_gap, WIDE):
+            ahead = f"D tells real from drawn images by {gap:.2g}, usual was {usual_gap:.2g}"
+        burst = f"D's outputs are {size:.2g} wide, usual was {usual_size:.2g}" if size > BURST * usual_size else ""
         return [
-            (
-                "burst",
-                f"D's outputs are {size:.2g} wide, usual was {usual_size:.2g}" if size > BURST * usual_size else "",
-            ),
+            ("burst", burst),
+            ("unreal", self._unreal(figures)),
+            ("mute", "D says the same of all images" if spread < MUTE * usual_spread else ""),
             ("beaten", told if f["d_fake"] >= f["d_real"] else ""),
-            ("senseless", f"D tells {sense:.0%} of labels from wrong ones, chance is half" if senseless else ""),
-            ("ahead", f"D is sure of {flat:.0%} of all images, which teaches G nothing" if flat > FLAT else ""),
+            ("ahead", ahead),
         ]
+
+    def _unreal(self, figures: Mapping[str, float]) -> str:
+        """A complaint about the class whose pictures D finds less real than those of all classes.
+
+        At first D learns classes one after the other, so there has to be a full history.
+        """
+        outputs = {name: value for name, value in figures.items() if name.startswith(FAKE)}
+        if len(outputs) < 2 or len(self.past.history) < HISTORY:
+            return ""
+        worst = min(outputs, key=lambda name: outputs[name])
+        spread = max(figures.get("d_fake_std", math.nan), self._usual("d_fake_std"), 1e-12)
+        below = (sum(outputs.values()) / len(outputs) - outputs[worst]) / spread
+        label = worst.removeprefix(FAKE)
+        return f"D finds pictures of class {label} {below:.1f} spreads less real than others" if below > UNREAL else ""
 
     def to_json(self) -> dict[str, Any]:
         """All that the guard remembers, as JSON values."""
@@ -193,6 +227,16 @@ def _shares(figures: Mapping[str, float]) -> dict[str, float]:
     apart = {name: value for name, value in figures.items() if name.startswith(APART)}
     mean = max(sum(apart.values()) / max(len(apart), 1), 1e-12)
     return {name: value / mean for name, value in apart.items()}
+
+
+def _spread(figures: Mapping[str, float]) -> float:
+    """How much D's outputs differ from image to image."""
+    return figures.get("d_real_std", math.nan) + figures.get("d_fake_std", math.nan)
+
+
+def _gap(figures: Mapping[str, float]) -> float:
+    """How far D's outputs on real images lie above those on drawn ones."""
+    return figures.get("d_real", math.nan) - figures.get("d_fake", math.nan)
 
 
 def _size(figures: Mapping[str, float]) -> float:

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from biggan.config import Augment
 from biggan.data.packed import Packed
+from biggan.training.augment import Kind
 
 FEW_IMAGES = 5_000  # below which D learns images by heart
-POLICY = ("color", "translation")
+POLICY: tuple[Kind, ...] = ("color", "translation")
 LECAM = 0.3
 UNEVEN = 2.0  # times as many images as the smallest class that the largest may have
 WARM_UP = 10_000  # images that a D from scratch sees before a G that has learned moves

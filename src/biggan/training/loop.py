@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from biggan import latents
-from biggan.config import Config, Optim
+from biggan.config import Augment, Config, Optim
 from biggan.distributed.processes import share, world_size
 from biggan.distributed.watchdog import alive
 from biggan.latents import Stream
@@ -23,6 +23,7 @@ from biggan.training.augment import NUMBERS
 from biggan.training.compiling import compile_network
 from biggan.training.course import Course
 from biggan.training.ema import averaged_copy, ema_decay, update_average
+from biggan.training.figures import Tally
 from biggan.training.steps import DBatch, GBatch, discriminator_step, generator_step
 
 Figures = dict[str, Tensor]
@@ -60,6 +61,7 @@ class Training:
         self.optim_g = adam(self.G, config.optim.lr_g, config.optim)
         self.optim_d = adam(self.D, config.optim.lr_d, config.optim)
         self.adaptive = Adaptive(config.augment, self.device)
+        self.tally = Tally(config.model.num_classes, self.device)
         if config.train.compile:
             for network in (self.G, self.D):
                 compile_network(network)
@@ -67,6 +69,11 @@ class Training:
     def reset(self) -> None:
         """Puts everything where it was when the run was made."""
         self._begin(self.G.compute_dtype)
+
+    @property
+    def augment(self) -> Augment:
+        """What makes little data go far: as the settings have it, and as the course adds."""
+        return self.course.settings(self.config.augment, self.config.optim.loss)
 
     @property
     def images_per_iteration(self) -> int:
@@ -109,14 +116,15 @@ def iterate(run: Training, data: Batches) -> Figures:
     train, optim = run.config.train, run.config.optim
     run.G.train(), run.D.train()
     factor = lr_factor(run.images, train.total_images, optim)
-    course = run.course
+    course, run.adaptive.settings = run.course, run.augment
     rate_g = 0.0 if run.images < (run.config.augment.hold_g or 0) else optim.lr_g  # a held G moves its statistics alone
     for optimizer, lr in ((run.optim_g, rate_g * course.lr_g), (run.optim_d, optim.lr_d * course.lr_d)):
         optimizer.param_groups[0]["lr"] = lr * factor
     figures: Figures = {}
     iteration = run.iteration
     for _ in range(optim.d_steps):
-        figures = discriminator_step(run.G, run.D, run.optim_d, list(d_batches(run, data)), optim, run.adaptive)
+        batches = list(d_batches(run, data))
+        figures = discriminator_step(run.G, run.D, run.optim_d, batches, optim, run.adaptive, run.tally)
         run.images += train.batch_size
     figures |= generator_step(run.G, run.D, run.optim_g, list(g_batches(run, iteration)), optim, run.adaptive)
     for decay, G in run.averages.items():
@@ -141,7 +149,7 @@ def microbatches(run: Training, start: int) -> Iterable[tuple[int, int]]:
 
 def d_batches(run: Training, data: Batches) -> Iterable[DBatch]:
     """The next D step's microbatches."""
-    augment = run.config.augment
+    augment = run.augment
     for start, count in microbatches(run, run.images + run.course.shift):
         real, drawn = data.batch(start, count), draws(run, (Stream.Z_D, Stream.Y_D), start, count)
         u = uniforms(run, augment.augment, (Stream.AUGMENT_FAKE, Stream.AUGMENT_REAL), start, count)
@@ -152,7 +160,7 @@ def d_batches(run: Training, data: Batches) -> Iterable[DBatch]:
 def g_batches(run: Training, iteration: int) -> Iterable[GBatch]:
     """An iteration's G step's microbatches."""
     for start, count in microbatches(run, iteration * run.config.train.batch_size + run.course.shift):
-        u = uniforms(run, run.config.augment.augment, (Stream.AUGMENT_G,), start, count)
+        u = uniforms(run, run.augment.augment, (Stream.AUGMENT_G,), start, count)
         yield GBatch(*draws(run, (Stream.Z_G, Stream.Y_G), start, count), u)
 
 

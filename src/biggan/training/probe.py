@@ -7,11 +7,13 @@ something to others. Not here: what is done about them (`guard.py`).
 """
 
 import copy
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from biggan import latents
 from biggan.data.packed import Packed
@@ -23,7 +25,10 @@ CLASSES = 16  # looked at, at most
 PICTURES = 64  # drawn at a look, about, in equal shares
 LEAST_EACH = 4  # pictures of a class at least
 REAL = 640  # real images that they are compared with, about
+BY_HEART = 160  # training images, and as many held-out ones, that D is asked about
 LEAST_SPREAD = 1e-4  # of a feature over real images, below which differences are rounding
+
+DIVERSITY = ("diversity", "least_diversity")
 
 Features = Callable[[Tensor], Tensor]
 Distance = Callable[[Tensor, Tensor], float]
@@ -39,6 +44,7 @@ class Probe:
 
     Args:
         packed: The data.
+        held_out: Images of the same classes that D never sees, if there are any.
         features: Images (N, C, R, R) in [-1, 1] -> features (N, D), both on the CPU.
         distance: Features of real and of drawn images -> a distance that needs no many images.
         device: Where G and D are.
@@ -49,6 +55,7 @@ class Probe:
     def __init__(
         self,
         packed: Packed,
+        held_out: Packed | None,
         features: Features,
         distance: Distance,
         device: torch.device,
@@ -62,7 +69,10 @@ class Probe:
         self.group = torch.arange(self.num_groups).repeat(each)  # of each picture; a chunk has all classes
         self._y = torch.tensor(self.classes)[self.group].to(device)
         few = np.concatenate([_spread(place, each) for place in places])
-        self._few = real_images(packed, few).to(device), torch.from_numpy(_labels(packed)[few]).to(device)
+        of_class = torch.arange(self.num_groups).repeat_interleave(torch.tensor([min(each, len(p)) for p in places]))
+        self._few = real_images(packed, few).to(device), of_class.to(device)
+        both = (packed, held_out) if held_out else ()
+        self._seen_and_not = [self._labelled(images, _evenly(images, self.classes)) for images in both]
         group = torch.arange(self.num_groups).repeat_interleave(torch.tensor([len(place) for place in places]))
         chunks = torch.from_numpy(np.concatenate(places)).split(64)
         real = torch.cat([features(real_images(packed, chunk.numpy())) for chunk in chunks])
@@ -91,46 +101,69 @@ class Probe:
 
         Returns:
             `distance`: by the function given. `diversity`: mean distance of two pictures of a class, as a share of
-            that of two real images of it; the mean over classes, and `least_diversity` of the worst. NaN where a
-            picture is not finite.
+            that of two real images of it; the mean over classes, and `least_diversity` of the worst. With several
+            classes `apart <label>`, how far a class's pictures lie from its real images: the mean squared difference
+            of the means of their features; and `recognised`, the share of pictures that lie nearer to the mean of
+            their own class's real images than to another's. NaN where a picture is not finite.
         """
         features = self._standardised(x)
-        if not bool(torch.isfinite(features).all()):
-            return dict.fromkeys(("distance", "diversity", "least_diversity"), float("nan"))
+        finite = bool(torch.isfinite(features).all())
         shares = self._pair_distances(features, self.group) / self._within
         shares = shares[torch.isfinite(shares)]
-        least = float(shares.min()) if len(shares) else 1.0
-        mean = float(shares.mean()) if len(shares) else 1.0
-        return {"distance": self._distance(self._real, features), "diversity": mean, "least_diversity": least}
-
-    def apart(self, x: Tensor) -> dict[str, float]:
-        """How far the pictures of each class lie from its real images: `apart <label>` -> mean squared difference of
-        the means of their features; nothing where there is one class."""
+        least, mean = (float(shares.min()), float(shares.mean())) if len(shares) else (1.0, 1.0)
+        figures = {"distance": self._distance(self._real, features) if finite else math.nan}
+        figures |= {"diversity": mean, "least_diversity": least} if finite else dict.fromkeys(DIVERSITY, math.nan)
         if self.num_groups < 2:
-            return {}
-        features = self._standardised(x)
-        distances = (self._means(features, self.group) - self._centres).square().mean(1)
-        return {f"apart {label}": value for label, value in zip(self.classes, distances.tolist(), strict=True)}
+            return figures
+        apart = (self._means(features, self.group) - self._centres).square().mean(1).tolist()
+        nearest = torch.cdist(features, self._centres).argmin(1)
+        figures["recognised"] = float((nearest == self.group).float().mean()) if finite else math.nan
+        return figures | {f"apart {label}": value for label, value in zip(self.classes, apart, strict=True)}
 
     @torch.no_grad()
     def label_sense(self, D: Discriminator) -> float:
-        """Share of real images that D finds more real with their own label than with another; 1 without classes.
+        """How often D finds a real image more real with its own label than with another; 1 without classes.
 
-        About a half where labels say nothing to D.
+        What D makes of a label whatever the image, which moves all the time, is taken off first. About a half where
+        labels say nothing to D, as they do in the end: a D that finds G perfect has the same to say of everything.
         """
         if self.num_groups < 2:
             return 1.0
-        x, y = self._few
+        x, group = self._few
         D = copy.deepcopy(D).eval()
-        other = (y + 1 + torch.arange(len(y), device=y.device) % (D.num_classes - 1)) % D.num_classes
-        logits = [D(torch.cat([a, a]), torch.cat([b, c])).flatten() for a, b, c in self._chunks(x, y, other)]
-        return float(torch.cat([(own > wrong).float() for own, wrong in (part.chunk(2) for part in logits)]).mean())
+        labels = torch.tensor(self.classes, device=self._device)
+        x = x.to(dtype=D.compute_dtype or x.dtype, memory_format=torch.channels_last)
+        h = torch.cat([F.relu(D.features(part)).sum((2, 3)).float() for part in x.split(self._at_once)])
+        logits = h @ D.embed(labels).float().T  # what a label adds
+        logits = logits - logits.mean(0)
+        own = logits.gather(1, group[:, None])
+        return float((own > logits).float().sum(1).mean()) / (self.num_groups - 1)
+
+    @torch.no_grad()
+    def by_heart(self, D: Discriminator) -> dict[str, float]:
+        """Whether D knows its training images by heart.
+
+        Returns:
+            `by_heart`: chance that D finds a training image more real than a held-out one, 0.5 where it cannot tell
+            them apart and 1 where it always can; nothing without held-out images.
+        """
+        if not self._seen_and_not:
+            return {}
+        D = copy.deepcopy(D).eval()
+        seen, unseen = (self._logits(D, *images) for images in self._seen_and_not)
+        return {"by_heart": float((seen[:, None] > unseen).float().mean())}
+
+    def _labelled(self, packed: Packed, places: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Images with their labels, where D is."""
+        return real_images(packed, places).to(self._device), torch.from_numpy(_labels(packed)[places]).to(self._device)
+
+    def _logits(self, D: Discriminator, x: Tensor, y: Tensor) -> Tensor:
+        """D's outputs, (N,), on the CPU."""
+        parts = zip(x.split(self._at_once), y.split(self._at_once), strict=True)
+        return torch.cat([D(x_, y_ if D.num_classes else None)[:, 0].float() for x_, y_ in parts]).cpu()
 
     def _standardised(self, x: Tensor) -> Tensor:
         return (self._features(x) - self._mean) / self._spread
-
-    def _chunks(self, *tensors: Tensor) -> "zip[tuple[Tensor, ...]]":
-        return zip(*(tensor.split(self._at_once) for tensor in tensors), strict=True)
 
     def _means(self, features: Tensor, group: Tensor) -> Tensor:
         """Mean features of each group, (groups, D)."""
@@ -147,6 +180,12 @@ def chosen_images(packed: Packed) -> tuple[list[int], list[np.ndarray]]:
     classes = np.unique(labels)[:CLASSES]
     each = REAL // len(classes)
     return classes.tolist(), [_spread(np.flatnonzero(labels == k), each) for k in classes]
+
+
+def _evenly(packed: Packed, classes: list[int]) -> np.ndarray:
+    """Places of about `BY_HEART` images, in equal shares of the classes where there are as many."""
+    each = max(BY_HEART // len(classes), 1)
+    return np.concatenate([_spread(np.flatnonzero(_labels(packed) == k), each) for k in classes])
 
 
 def _spread(places: np.ndarray, count: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from biggan.models.network import Discriminator, Generator
 from biggan.models.spectral import advance, vectors_held
 from biggan.training.adaptive import Adaptive
 from biggan.training.augment import Kind, augmented
-from biggan.training.figures import D_FIGURES, d_figures, gradient_norm
+from biggan.training.figures import D_FIGURES, Tally, d_figures, gradient_norm
 from biggan.training.losses import d_loss, g_loss
 from biggan.training.regularizers import add_orthogonal_gradient, consistency_penalty, lecam_penalty
 
@@ -121,6 +121,7 @@ def discriminator_step(
     batches: Sequence[DBatch],
     optim: Optim,
     adaptive: Adaptive | None = None,
+    tally: Tally | None = None,
 ) -> dict[str, Tensor]:
     """One optimizer step of D over equal microbatches (paper, Appendix C; BigGAN-PyTorch `train_fns.py`).
 
@@ -131,6 +132,7 @@ def discriminator_step(
         batches: The microbatches.
         optim: Losses and regularisation.
         adaptive: What makes little data go far, moved by the step; None for nothing of it.
+        tally: Takes D's outputs on drawn images by class.
 
     Returns:
         `D_FIGURES` as 0-dim tensors, means over the step, the mean sign of D on real images, the gradient's length.
@@ -151,6 +153,8 @@ def discriminator_step(
             if adaptive:
                 loss = loss + penalties(D, both, labels, logits, u_again, adaptive)
             backward(loss / len(batches), D.parameters(), average=place == len(batches), dtype=travelling(optim))
+            if tally:
+                tally.add(on_fake, y_fake)
             sign = on_real.detach().float().sign().mean()
             figures.append(torch.cat([d_figures(loss_real, loss_fake, on_real, on_fake), sign[None]]))
     add_orthogonal_gradient(D.parameters(), optim.ortho_d, optim.ortho_kind)
