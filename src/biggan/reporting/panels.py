@@ -11,7 +11,7 @@ from biggan.evaluation.names import KINDS, parse_name
 from biggan.models.measured import Record
 from biggan.reporting.charts import Chart, Point, Series
 from biggan.reporting.history import Figures, History
-from biggan.training.guard import APART
+from biggan.training.guard import APART, FAKE
 
 NAMED = 3  # classes that are named beside their curves, the farthest from their real images
 MOST_OTHER = 6  # figures without a sentence of their own that are shown
@@ -80,8 +80,7 @@ PANELS = (
     Panel(
         "D's sense for labels",
         {"label_sense": "told from wrong ones"},
-        "Share of real images that D prefers with their own label; 0.5 is chance, and G then no longer learns what "
-        "classes are.",
+        "How often D prefers a real image with its own label; 0.5 is chance, towards which it falls as G gets good.",
     ),
 )
 
@@ -112,7 +111,8 @@ def curves(history: History, class_names: Sequence[str]) -> list[Chart]:
     rows = history.figures
     charts = [_chart(panel, rows, marks) for panel in PANELS]
     charts[2:2] = [_of_classes(rows, class_names, marks)]
-    others = sorted({name for row in rows[-20:] for name in row if name not in KNOWN and not name.startswith(APART)})
+    by_class = (APART, FAKE)
+    others = sorted({name for row in rows[-20:] for name in row if name not in KNOWN and not name.startswith(by_class)})
     charts += [_chart(Panel(name, {name: name}, "A figure of this run."), rows, marks) for name in others[:MOST_OTHER]]
     return [chart for chart in charts if any(series.points for series in chart.series)]
 
