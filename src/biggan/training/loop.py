@@ -116,7 +116,9 @@ def iterate(run: Training, data: Batches) -> Figures:
     train, optim = run.config.train, run.config.optim
     run.G.train(), run.D.train()
     factor = lr_factor(run.images, train.total_images, optim)
-    course, run.adaptive.settings = run.course, run.augment
+    course = run.course
+    if course.lecam or course.augment:
+        run.adaptive.settings = run.augment
     rate_g = 0.0 if run.images < (run.config.augment.hold_g or 0) else optim.lr_g  # a held G moves its statistics alone
     for optimizer, lr in ((run.optim_g, rate_g * course.lr_g), (run.optim_d, optim.lr_d * course.lr_d)):
         optimizer.param_groups[0]["lr"] = lr * factor
