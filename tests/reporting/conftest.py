@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from biggan.sitting import Watch
 from biggan.training.loop import Batches, Hook, Training, fit
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _cheap() -> Iterator[None]:
+@contextmanager
+def cheap() -> Iterator[None]:
     """A look every four iterations of the tiny preset, and models with cheap tables."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(overseer, "LOOK_IMAGES", 64)
@@ -27,6 +28,12 @@ def _cheap() -> Iterator[None]:
         patch.setattr(statistics, "NUM_LATENTS_ON_GRID", 64)
         patch.setattr(statistics, "TRUNCATIONS", (0.2, 0.6, 1.0))
         patch.setattr(statistics, "THRESHOLDS", (1.0,))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _cheap() -> Iterator[None]:
+    with cheap():
         yield
 
 
@@ -48,7 +55,8 @@ def train() -> Callable[..., Path]:
         base = presets.preset("tiny")
         length = replace(base.train, total_images=320, save_images=96, sheet_images=64, report_images=64)
         config = replace(base, train=length, data=replace(base.data, labels=labels))
-        return workflow.train(source, out, config, watch=watch)
+        with cheap():  # runs are made once for all tests, before any test's own fixtures
+            return workflow.train(source, out, config, watch=watch)
 
     return train
 
