@@ -33,7 +33,6 @@ COLLAPSES = {
     "burst": {"d_real": 40.0, "d_fake": -40.0},
     "jump": {"distance": 2.0},
     "poor": {"diversity": 0.1},
-    "lost": {"apart 2": 0.8},
     "unreal": {"fake 2": -1.4},
     "mute": {"d_real_std": 0.01, "d_fake_std": 0.01},
     "beaten": {"d_fake": 0.3},
@@ -59,6 +58,12 @@ def after_healthy(looks: int = 30, allowed: int = 3) -> Guard:
 
 def test_a_healthy_run_goes_on() -> None:
     after_healthy(200)
+
+
+def test_a_class_that_strays_for_a_while_is_no_collapse() -> None:
+    guard = after_healthy()
+    for i in range(31, 41):
+        assert guard.judge(i * STEP, HEALTHY | {"apart 2": 0.8}) == Verdict("go on")
 
 
 @pytest.mark.parametrize("rule", COLLAPSES)

@@ -23,7 +23,6 @@ BLENDED = 0.4  # of the usual share of pictures that are nearest to their own cl
 TOLD = 0.25  # of that share above chance, from which classes can be told at all
 FLAT = 0.9  # share of hinge terms without gradient, on real and on drawn images
 LEAD, WIDE = 3.0, 0.5  # D's outputs on real less those on drawn images: times the usual, and at least
-LOST = 2.5  # times the usual distance of a class, as a multiple of the mean over classes
 UNREAL = 1.3  # spreads of D's outputs on drawn images, by which those of a class lie below those of all classes
 BURST = 8.0  # times the usual size of D's outputs
 MUTE = 0.1  # of the usual spread of D's outputs
@@ -40,7 +39,6 @@ PATIENCE = {
     "blended": 2,
     "ahead": 2,
     "mute": 3,
-    "lost": 3,
     "unreal": 3,
     "rise": 4,
 }
@@ -152,7 +150,6 @@ class Guard:
             ("jump", f"{far}, usual was {usual:.2g}" if distance > JUMP * usual else ""),
             ("poor", few if diversity < POOR else ""),
             ("blended", self._blended(figures)),
-            ("lost", self._lost(figures)),
             ("rise", f"{far}, and had been {lowest:.2g}" if distance > RISE * lowest else ""),
         ]
 
@@ -163,20 +160,6 @@ class Guard:
         if not (usual > TOLD and now < BLENDED * usual):
             return ""
         return f"{now + chance:.0%} of drawn images are nearest to their own class, usual was {usual + chance:.0%}"
-
-    def _lost(self, figures: Mapping[str, float]) -> str:
-        """A complaint about the class whose pictures have moved away from its real images most."""
-        now, before = _shares(figures), [_shares(look) for look in self.past.history]
-        rises = {
-            name: share / median([b[name] for b in before if name in b] or [math.nan]) for name, share in now.items()
-        }
-        worst = max(rises, key=lambda name: rises[name], default="")
-        if not worst or not rises[worst] > LOST:
-            return ""
-        label = worst.removeprefix(APART)
-        return (
-            f"class {label} is drawn {rises[worst]:.1f} times as far from its real images as usual, beside the others"
-        )
 
     def _of_d(self, figures: Mapping[str, float]) -> list[tuple[str, str]]:
         """Complaints about what D says of real and of drawn images."""
@@ -220,13 +203,6 @@ class Guard:
     def from_json(self, values: Mapping[str, Any]) -> None:
         """Puts back what `to_json` gave."""
         self.incidents, self.past = int(values["incidents"]), Past(**values["past"])
-
-
-def _shares(figures: Mapping[str, float]) -> dict[str, float]:
-    """Distances of single classes as multiples of their mean."""
-    apart = {name: value for name, value in figures.items() if name.startswith(APART)}
-    mean = max(sum(apart.values()) / max(len(apart), 1), 1e-12)
-    return {name: value / mean for name, value in apart.items()}
 
 
 def _spread(figures: Mapping[str, float]) -> float:
