@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 
 import torch
 from _report import LEAST_ROUNDS, Report, in_turn, seconds, table
@@ -24,10 +25,10 @@ def start(preset: str) -> float:
     return seconds(ours(settings(preset, presets.preset(preset).train.batch_size), compiled=True))
 
 
-def several(iteration: object) -> object:
+def several(iteration: Callable[[], object]) -> Callable[[], None]:
     def run() -> None:
         for _ in range(BATCH):
-            iteration()  # type: ignore[operator]
+            iteration()
 
     return run
 

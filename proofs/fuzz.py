@@ -20,7 +20,8 @@ import _report
 import torch
 
 from biggan import atomic
-from biggan.config import Config, from_json, to_json
+from biggan.config import Config
+from biggan.config_json import from_json, to_json
 from biggan.errors import UserError
 from biggan.models.build import build
 from biggan.models.bundle import Bundle, load_bundle, save_bundle

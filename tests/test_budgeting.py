@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cheap import cheap_tables
 
 import biggan
 from biggan import atomic, budgeting, overseer, presets, workflow
 from biggan.cli.main import main
 from biggan.config import Config, Data
 from biggan.errors import ConfigError, Interrupted
-from biggan.models import statistics
 from biggan.overseer import nearest_average
 from biggan.sitting import Watch
 from biggan.training import budget as rules
@@ -32,9 +32,7 @@ Said = pytest.CaptureFixture[str]
 @pytest.fixture(autouse=True, scope="module")
 def _quick() -> Iterator[None]:
     """Models with cheap tables, few pictures to compare, and budgets of seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "NUM_LATENTS", 128)
-        patch.setattr(statistics, "NUM_LATENTS_ON_GRID", 64)
+    with cheap_tables() as patch:
         patch.setattr(rules, "LEAST_SECONDS", 1.0)
         patch.setattr(overseer, "AVERAGE_PICTURES", 24)
         yield

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cheap import cheap_tables
 from PIL import Image
 from tiny_models import make_folder
 
@@ -15,18 +16,13 @@ from biggan import atomic, presets, workflow
 from biggan.cli.main import main
 from biggan.config import PLAIN, Config
 from biggan.errors import ConfigError
-from biggan.models import statistics
 from biggan.sitting import Watch
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _tables() -> Iterator[None]:
     """Models with few and cheap tables."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "NUM_LATENTS", 64)
-        patch.setattr(statistics, "NUM_LATENTS_ON_GRID", 64)
-        patch.setattr(statistics, "TRUNCATIONS", (0.5, 1.0))
-        patch.setattr(statistics, "THRESHOLDS", (1.0,))
+    with cheap_tables((0.5, 1.0)):
         yield
 
 

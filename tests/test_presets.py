@@ -7,7 +7,8 @@ import pytest
 
 from biggan import presets
 from biggan.cli.main import main
-from biggan.config import PLAIN, Config, from_json
+from biggan.config import PLAIN, Config
+from biggan.config_json import from_json
 
 
 def understood(flags: list[str], capsys: pytest.CaptureFixture[str]) -> Config:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cheap import cheap_tables
 
 import biggan
 from biggan import atomic, overseer, presets, workflow
 from biggan.config import Config
 from biggan.errors import Collapsed, DataError, Diverged, Interrupted
-from biggan.models import statistics
 from biggan.training.loop import Batches, Hook, Training, fit
 
 NETWORKS = ("model.safetensors", "discriminator.safetensors")
@@ -25,13 +25,10 @@ NETWORKS = ("model.safetensors", "discriminator.safetensors")
 @pytest.fixture(autouse=True, scope="module")
 def _looks() -> Iterator[None]:
     """A look every four iterations of the tiny preset, and models with few and cheap tables."""
-    with pytest.MonkeyPatch.context() as patch:
+    with cheap_tables((0.5, 1.0)) as patch:
         patch.setattr(overseer, "LOOK_IMAGES", 64)
         patch.setattr(overseer, "AVERAGE_LOOKS", 2)
         patch.setattr(overseer, "LEAST_DRAWN", 4)
-        patch.setattr(statistics, "NUM_LATENTS", 64)
-        patch.setattr(statistics, "TRUNCATIONS", (0.5, 1.0))
-        patch.setattr(statistics, "THRESHOLDS", (1.0,))
         yield
 
 

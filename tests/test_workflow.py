@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cheap import cheap_tables
 from PIL import Image
 
 import biggan
 from biggan import atomic, presets, workflow
 from biggan.config import Config
 from biggan.errors import ConfigError, DiskFailed, Diverged, Interrupted, ModelError, OutOfMemory, RunInUse
-from biggan.models import resample, statistics
+from biggan.models import resample
 from biggan.sitting import Progress, Watch
 from biggan.training.runlock import RunLock
 
@@ -35,9 +36,7 @@ def config(**changes: object) -> Config:
 @pytest.fixture(autouse=True, scope="module")
 def _tables() -> Iterator[None]:
     """Models with cheap tables."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "NUM_LATENTS", 128)
-        patch.setattr(statistics, "NUM_LATENTS_ON_GRID", 64)
+    with cheap_tables():
         yield
 
 

@@ -8,19 +8,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import median
+from typing import BinaryIO
 
 import numpy as np
 
 from biggan import atomic
-from biggan.config import Config, Data, from_json
+from biggan.config import Config, Data
+from biggan.config_json import from_json
 from biggan.data import sources
 from biggan.data.decode import Unreadable, shorter_side
 from biggan.data.estimate import estimate
 from biggan.data.packed import local
 from biggan.data.packfile import is_pack, open_pack
+from biggan.data.records import Pixels
 from biggan.distributed.launch import processes
 from biggan.errors import ConfigError, DataError, ModelError
-from biggan.sitting import RUN, Sitting, Watch
+from biggan.run_record import RUN
+from biggan.sitting import Sitting, Watch
 from biggan.training import expected, state
 from biggan.training.budget import Facts, choose, in_words, parse_seconds, with_fixed
 from biggan.training.hardware import pick_device, pick_precision
@@ -74,7 +78,7 @@ def settle(
         return with_fixed(config, fixed), replace(budget, seconds=seconds)
     (watch or Watch()).say("Looking at the pictures and timing a few iterations ...")
     data = {field.name: fixed[field.name] for field in fields(Data) if field.name in fixed}
-    facts = look(source, Data(**data))  # type: ignore[arg-type]
+    facts = look(source, with_fixed(Config(), data).data)
     place = pick_device(device)
 
     def speed(config: Config) -> float:
@@ -122,9 +126,9 @@ def look(source: str, data: Data) -> Facts:
         return Facts(num_images=found.num_images, num_classes=classes, channels=channels, side=int(median(sides)))
 
 
-def _side(picture: object) -> int | None:
+def _side(picture: BinaryIO | Pixels) -> int | None:
     try:
-        return shorter_side(picture)  # type: ignore[arg-type]
+        return shorter_side(picture)
     except Unreadable:
         return None
 

@@ -1,32 +1,31 @@
-"""Each task as one call with everything wired: load, plan, train, adopt.
+"""Each task as one call with everything wired: load, plan, train.
 
 What Python users and the command line both use.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
-from biggan import atomic, budgeting, rescue
+from biggan import budgeting, rescue
 from biggan.budgeting import Budget
-from biggan.config import PLAIN, Augment, Config, Optim, Train, from_json
+from biggan.config import Augment, Config
 from biggan.data.loader import Loader
 from biggan.data.packed import Packed, prepare
 from biggan.distributed.collective import first_on_each_machine, lead, same_everywhere
 from biggan.distributed.launch import processes
 from biggan.distributed.processes import meeting, rank
 from biggan.distributed.watchdog import watched
-from biggan.errors import ConfigError, DataError, DiskFailed, Interrupted, ModelError, nearest
+from biggan.errors import ConfigError, DataError, Interrupted, ModelError, nearest
 from biggan.interop import hub, recognise
-from biggan.interop.imported import Imported
-from biggan.models.bundle import CONFIG, MODEL, Bundle, load_bundle, save_bundle
+from biggan.models.bundle import CONFIG, MODEL, Bundle, load_bundle
 from biggan.models.statistics import MOST_AT_ONCE, truncation_table
 from biggan.overseer import Unhealthy
+from biggan.run_record import begin, check_place
 from biggan.sampling.pipeline import Pipeline
-from biggan.sitting import Sitting, Watch, begin, check_place
+from biggan.sitting import Sitting, Watch
 from biggan.training import transfer
 from biggan.training.compiling import Start, check_compiler
 from biggan.training.hardware import Precision, compute_dtype, pick_device, pick_precision
@@ -36,10 +35,8 @@ from biggan.training.loop import Hook, Training, every, fit
 from biggan.training.memory import Need, estimate, fitted
 from biggan.training.pace import Timekeeper
 from biggan.training.runlock import RunLock
-from biggan.training.state import list_states, save_state
+from biggan.training.state import list_states
 from biggan.training.trackers import Track
-
-Part = TypeVar("Part", Optim, Train)
 
 BUNDLED = Path(__file__).parent / "models" / "bundled"
 
@@ -325,44 +322,6 @@ def add_truncations(
         bundle.statistics.tables["truncation"] = truncation_table(bundle.G, places, num_latents, measured)
 
 
-def adopt(found: Imported, source: str | Path, out: str | Path, watch: Watch | None = None) -> Config:
-    """Makes a run of a foreign checkpoint, which `train` goes on with if it is given the settings returned.
-
-    Args:
-        found: A checkpoint with both networks and their optimizers.
-        source: Where the images are, as for `train`.
-        out: The run folder, new or empty.
-        watch: Who follows.
-
-    Raises:
-        ConfigError: The checkpoint lacks what training needs, the data are of other classes, or the folder is in use.
-        DataError: The data cannot be read.
-        DiskFailed: A write failed.
-    """
-    place, model = Path(out), found.bundle.G.config
-    if not found.trained:
-        raise ConfigError("This checkpoint has no D and optimizers to go on training with; leave out --data.")
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise ConfigError(f"--out {place} is there already; give a new folder for the run.")
-    check_apart(place, source)
-    optim, train = _recorded(Optim, found.config), _recorded(Train, found.config)
-    images = found.iterations * optim.d_steps * train.batch_size
-    train = replace(train, total_images=2 * images or train.total_images)
-    config = Config(model=model, augment=PLAIN, optim=optim, train=train)
-    packed = prepare(str(source), model.resolution, config.data, (watch or Watch()).packing)
-    _check_classes(found, packed, source)
-    config = resolve(config, packed, pick_precision(train.precision, pick_device("auto")))
-    found.bundle.class_names = packed.class_names
-    try:
-        save_state(place, images, found.trained, {"seconds": 0.0})
-        begin(place, config, str(source), packed)
-        save_bundle(place, found.bundle, None)
-    except DiskFailed:
-        atomic.remove(place)  # nothing was there before
-        raise
-    return config
-
-
 def check_apart(out: Path, source: str | Path) -> None:
     """Checks that a run's folder is not within the images.
 
@@ -371,31 +330,6 @@ def check_apart(out: Path, source: str | Path) -> None:
     """
     if out.resolve().is_relative_to(Path(source).resolve()):
         raise ConfigError(f"--out {out} lies in --data {source}, whose pictures it would join; give another --out.")
-
-
-def _check_classes(found: Imported, packed: Packed, source: str | Path) -> None:
-    """Checks that the data have the checkpoint's classes and colours, in an order that can be told.
-
-    BigGAN-PyTorch numbers class folders in the order of their names as texts, we count numbers within them.
-    """
-    model = found.bundle.G.config
-    if (packed.num_classes, packed.channels) != (model.num_classes, model.image_channels):
-        has = f"{packed.num_classes} classes and {packed.channels} channels"
-        wants = f"{model.num_classes} and {model.image_channels}"
-        raise ConfigError(f"--data {source} has {has}, this checkpoint {wants}; give the data that it was trained on.")
-    texts = sorted(packed.class_names)
-    if texts != packed.class_names:
-        one = next(i for i, pair in enumerate(zip(texts, packed.class_names, strict=True)) if len(set(pair)) > 1)
-        differ = f"class {one} is {packed.class_names[one]!r} here and {texts[one]!r} in the order of texts"
-        raise ConfigError(
-            f"--data {source} may number its classes otherwise than the checkpoint: {differ}; rename them."
-        )
-
-
-def _recorded(kind: type[Part], values: Mapping[str, object]) -> Part:
-    """The settings of one kind among those that a checkpoint records."""
-    names = {field.name for field in fields(kind)}
-    return from_json(kind, {name: value for name, value in values.items() if name in names}, "the checkpoint")
 
 
 def _stoppable(packing: Callable[[int, int], None], stop: StopRequest) -> Callable[[int, int], None]:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from biggan.config import Model, from_json, to_json
+from biggan.config import Model
+from biggan.config_json import from_json, to_json
 from biggan.errors import ConfigError
 from biggan.models.biggan_deep import d_layout, g_layout
 from biggan.models.build import build, discriminator, generator

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cheap import cheap_tables
 from reports import NAMES
 
 from biggan import overseer, presets, workflow
 from biggan.errors import Interrupted
-from biggan.models import statistics
 from biggan.sitting import Watch
 from biggan.training.loop import Batches, Hook, Training, fit
 
@@ -22,12 +22,8 @@ from biggan.training.loop import Batches, Hook, Training, fit
 @contextmanager
 def cheap() -> Iterator[None]:
     """A look every four iterations of the tiny preset, and models with cheap tables."""
-    with pytest.MonkeyPatch.context() as patch:
+    with cheap_tables((0.2, 0.6, 1.0)) as patch:
         patch.setattr(overseer, "LOOK_IMAGES", 64)
-        patch.setattr(statistics, "NUM_LATENTS", 64)
-        patch.setattr(statistics, "NUM_LATENTS_ON_GRID", 64)
-        patch.setattr(statistics, "TRUNCATIONS", (0.2, 0.6, 1.0))
-        patch.setattr(statistics, "THRESHOLDS", (1.0,))
         yield
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from biggan import atomic, presets, workflow
+from biggan.adoption import adopt
 from biggan.cli.drawing import parse_numbers
 from biggan.cli.parse import run_command
 from biggan.cli.progress import Bar
@@ -71,7 +72,7 @@ def import_(
             bar.say(f"note: {note}")
         workflow.add_truncations(found.bundle, places, latents, bar.measuring)
         if data is not None:
-            config = workflow.adopt(found, data, out, Watch(say=bar.say, packing=bar.packing))
+            config = adopt(found, data, out, Watch(say=bar.say, packing=bar.packing))
             words = ["biggan", "train", "--data", data, *presets.as_flags(config), "--out", str(out)]
             bar.say(f"Wrote a run to {out}. Go on training: {shlex.join(words)}")
             return

@@ -9,11 +9,11 @@ import tyro
 from biggan import atomic, workflow
 from biggan.cli.drawing import ModelPlace
 from biggan.cli.parse import run_command
-from biggan.config import to_json
+from biggan.config_json import to_json
 from biggan.errors import Interrupted, ModelError
 from biggan.models.build import count_parameters
 from biggan.models.bundle import Bundle
-from biggan.sitting import RUN
+from biggan.run_record import RUN
 from biggan.training.state import list_states
 
 LAST_LINES = 16 * 2**10  # bytes at the end of stats.jsonl in which its last line is looked for

@@ -12,7 +12,8 @@ from tyro.conf import OmitArgPrefixes
 from biggan import budgeting, config, presets, workflow
 from biggan.cli.parse import run_command
 from biggan.cli.progress import Bar, clock
-from biggan.config import Config, to_json
+from biggan.config import Config
+from biggan.config_json import to_json
 from biggan.errors import ConfigError
 from biggan.sitting import Progress, Watch
 from biggan.training import budget as rules

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from biggan import __version__, atomic
-from biggan.config import to_json
+from biggan.config_json import to_json
 from biggan.editing.goal import Request
 from biggan.editing.guidance import Guide
 from biggan.editing.settings import Guidance

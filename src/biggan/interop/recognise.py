@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from biggan.config import to_json
+from biggan.config_json import to_json
 from biggan.errors import ConfigError, ModelError, nearest
 from biggan.interop import brock, hub, huggingface, tfhub
 from biggan.interop.imported import Imported, Overrides

@@ -18,7 +18,8 @@ from typing import Any
 from PIL import Image
 
 from biggan import atomic
-from biggan.config import Model, from_json, to_json
+from biggan.config import Model
+from biggan.config_json import from_json, to_json
 from biggan.errors import ConfigError, ModelError
 from biggan.models.build import discriminator, generator, without_memory
 from biggan.models.card import model_card

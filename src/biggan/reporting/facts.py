@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from biggan.config import Config, from_json, to_json
+from biggan.config import Config
+from biggan.config_json import from_json, to_json
 from biggan.errors import ConfigError, ModelError
 from biggan.models.build import count_parameters
 from biggan.models.bundle import Bundle

@@ -14,7 +14,8 @@ from biggan import atomic
 from biggan.errors import ModelError
 from biggan.models import measured
 from biggan.overseer import BEST, INCIDENTS
-from biggan.sitting import RUN, SHEETS
+from biggan.run_record import RUN
+from biggan.sitting import SHEETS
 
 STATS = "stats.jsonl"
 MOST_STATS = 32 * 2**20  # bytes of figures that are taken in; of more, every second, third, … line

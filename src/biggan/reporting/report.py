@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import torch
 
 from biggan import __version__, atomic
-from biggan.config import Data, Model, from_json
+from biggan.config import Data, Model
+from biggan.config_json import from_json
 from biggan.data import bundled
 from biggan.data.packed import Packed, default_cache, prepare
 from biggan.errors import ConfigError, DataError
@@ -23,9 +24,9 @@ from biggan.reporting import drawing, facts, measuring, moments, page, panels
 from biggan.reporting.charts import Chart, Frame, framed
 from biggan.reporting.history import History, read_history
 from biggan.reporting.pictures import Rows
+from biggan.run_record import RUN
 from biggan.sampling.classes import ClassMix, parse_classes
 from biggan.sampling.pipeline import Classes, Pipeline
-from biggan.sitting import RUN
 from biggan.workflow import open_model
 
 LATENTS = 256  # behind statistics of a truncation that the model lacks

@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from biggan.atomic import write_bytes
-from biggan.config import from_json
+from biggan.config_json import from_json
 from biggan.errors import ConfigError
 
 CHUNK = "biggan"

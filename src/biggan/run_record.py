@@ -1,0 +1,98 @@
+"""`run.json`: what a run began with, and whether a command that would go on with it asks for the same."""
+
+import dataclasses
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from biggan import __version__, atomic
+from biggan.config import FREE_ON_RESUME, PLAIN, Config
+from biggan.config_json import from_json, to_json
+from biggan.data.packed import Packed
+from biggan.errors import ConfigError, ModelError
+from biggan.training import state
+from biggan.training.transfer import Origin
+
+RUN = "run.json"
+FORMAT = 1
+
+
+def check_place(out: Path) -> None:
+    """Checks that a folder is a run's, empty, or not there yet.
+
+    Raises:
+        ConfigError: It is a file, or holds other things.
+    """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file; give a folder for the run.")
+    names = [path.name for path in out.iterdir()] if out.is_dir() else []
+    others = [name for name in names if name != "lock" and not atomic.LEFTOVER.fullmatch(name)]
+    if others and RUN not in others:
+        raise ConfigError(f"--out {out} holds other files ({sorted(others)[0]}); give a new folder for the run.")
+
+
+def begin(
+    out: Path,
+    config: Config,
+    source: str,
+    packed: Packed,
+    origin: Origin | None = None,
+    budget: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes `run.json`, after checking that a run that has saved states already is the same one.
+
+    Args:
+        out: The run folder.
+        config: The settings in full.
+        source: What the data was asked for as.
+        packed: The data.
+        origin: The model to start from.
+        budget: What `--budget` asked for and what was made of it.
+
+    Raises:
+        ConfigError: The run began with other settings, other data or another model; the message names the first
+            difference.
+        ModelError: Its `run.json` is damaged.
+    """
+    init = {"source": origin.source, "sha256": origin.sha256} if origin else None
+    if (out / RUN).exists() and state.list_states(out):
+        before = atomic.read_json(out / RUN)
+        if not isinstance(before, dict) or not isinstance(before.get("data"), dict):
+            raise ModelError(f"{out / RUN} is damaged; put it back, or give another --out.")
+        _same_start(before.get("init"), init)
+        if bool(before.get("budget")) != bool(budget):
+            was, flag = ("with", "give it") if before.get("budget") else ("without", "leave it out")
+            raise ConfigError(f"This run began {was} --budget; {flag}, or give another --out.")
+        settings = before.get("config")
+        if isinstance(settings, dict):
+            settings = {"augment": to_json(PLAIN), **settings}  # runs from before there was a choice
+        _same_settings(from_json(Config, settings, str(out / RUN)), config)
+        if before["data"].get("sha256") != packed.sha256:
+            raise ConfigError(f"--data {source} is not what this run began with; give that, or another --out.")
+    versions = {"biggan": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    data = {"source": source, "sha256": packed.sha256, "num_images": packed.num_images}
+    values = {"format": FORMAT, "config": to_json(config), "data": data, "init": init, "versions": versions}
+    values["budget"] = dict(budget) if budget else None
+    atomic.write_json(out / RUN, {**values, "class_names": packed.class_names, "processor": platform.processor()})
+
+
+def _same_start(before: Any, now: dict[str, str] | None) -> None:
+    if before is not None and not isinstance(before, dict):
+        raise ModelError("The run's run.json is damaged; put it back, or give another --out.")
+    if (before or {}).get("sha256") != (now or {}).get("sha256"):
+        was = f"from --init {str(before.get('source'))[:200]}" if before else "without --init"
+        given = f"--init {now['source']} is not that model" if now else "no --init is given"
+        raise ConfigError(f"This run began {was}, and {given}; give that, or another --out.")
+
+
+def _same_settings(before: Config, now: Config) -> None:
+    for part in dataclasses.fields(Config):
+        old, new = getattr(before, part.name), getattr(now, part.name)
+        for field in dataclasses.fields(old):
+            was, is_ = getattr(old, field.name), getattr(new, field.name)
+            if was != is_ and field.name not in FREE_ON_RESUME:
+                flag = f"--{field.name.replace('_', '-')}"
+                raise ConfigError(f"{flag} is {is_} and this run began with {was}; give that, or another --out.")
