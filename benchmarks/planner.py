@@ -1,9 +1,10 @@
 """Whether the planner is right here: predicted against measured peak memory and time of ten configurations.
 
-`OMP_NUM_THREADS=1 python benchmarks/planner.py [--quick]`. Time is told by a trial of one or two microbatches
-(`training/trial.py`), memory by shapes alone. Each configuration then runs in a fresh process: memory is the resident
-high-water mark of that process, and of its iterations less what was resident after a warm-up of a tiny run; time is the
-least of several iterations. Prints a JSON line for machines and writes a report.
+`OMP_NUM_THREADS=1 python benchmarks/planner.py [--quick]`. Memory is told by shapes alone, and measured in a fresh
+process: its resident high-water mark, and of that what was not yet resident after a warm-up of a tiny run. Time is told
+by a trial of one or two microbatches (`training/trial.py`). A shared machine's pace changes by a third within seconds,
+so trial and measurement take turns in one process, and the least of each is compared: the pace of the undisturbed
+machine. The range of the rounds' own ratios says how disturbed it was. Prints a JSON line and writes a report.
 """
 
 import json
@@ -14,14 +15,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import torch
 from _report import Report, largest_memory, seconds, table
 
 from biggan import presets
 from biggan.config import Config
 from biggan.training.loop import Training, iterate
 from biggan.training.memory import estimate
-from biggan.training.trial import Noise, iteration_seconds
+from biggan.training.trial import CPU, Noise, iteration_seconds
+from biggan.training.trial import ROUNDS as TRIAL_ROUNDS
 
 ROUNDS = 5
 CASES: dict[str, tuple[str, int, int, dict[str, object]]] = {  # preset, batch, microbatch, changes of the model
@@ -50,56 +51,71 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def measure(name: str) -> dict[str, float]:
-    """Bytes and seconds of a case, in this process, which must be fresh."""
+def memory(name: str) -> dict[str, list[float]]:
+    """Bytes of the process as told, as measured, and before the case; in this process, which must be fresh."""
     tiny = presets.preset("tiny")
-    iterate(Training(tiny, torch.device("cpu")), Noise(tiny))  # loads the libraries
+    iterate(Training(tiny, CPU), Noise(tiny))  # loads the libraries
     before = resident()
     config = settings(name)
-    run, data = Training(config, torch.device("cpu")), Noise(config)
+    run, data = Training(config, CPU), Noise(config)
     Path("/proc/self/clear_refs").write_text("5")
-    taken = [seconds(partial(iterate, run, data)) for _ in range(1 + ROUNDS)]
-    return {"memory": largest_memory(), "before": before, "seconds": min(taken[1:])}
+    for _ in range(2):
+        iterate(run, data)
+    return {"memory": [estimate(config).memory, largest_memory(), before]}
 
 
-def told(name: str) -> dict[str, float]:
-    """The planner's word on the same."""
+def times(name: str) -> dict[str, list[float]]:
+    """Seconds of an iteration in each round: as the planner's trial tells, and the least of as many real ones."""
     config = settings(name)
-    need, train = estimate(config), config.train
-    predicted = iteration_seconds(config, train.batch_size // (train.microbatch or train.batch_size))
-    return {"memory": need.memory, "seconds": predicted}
+    accumulation = config.train.batch_size // (config.train.microbatch or config.train.batch_size)
+    run, data = Training(config, CPU), Noise(config)
+    iterate(run, data)
+    told, measured = [], []
+    for _ in range(ROUNDS):
+        told.append(iteration_seconds(config, accumulation))
+        measured.append(min(seconds(partial(iterate, run, data)) for _ in range(TRIAL_ROUNDS)))
+    return {"told": told, "measured": measured}
+
+
+def row(name: str) -> tuple[list[str], dict[str, float]]:
+    """A line of the table, and by how much the planner was off."""
+    said, found, before = ask("--memory", name)["memory"]
+    rounds = ask("--times", name)
+    ratios = [told / measured - 1 for told, measured in zip(rounds["told"], rounds["measured"], strict=True)]
+    told, measured = min(rounds["told"]), min(rounds["measured"])
+    off = {
+        "memory": said / found - 1,
+        "of the run": (said - before) / (found - before) - 1,
+        "seconds": told / measured - 1,
+    }
+    sizes = [f"{value / 2**20:,.0f}" for value in (said, found, said - before, found - before)]
+    spread = f"{min(ratios):+.0%} to {max(ratios):+.0%}"
+    cells = [name, *sizes[:2], f"{off['memory']:+.1%}", *sizes[2:], f"{off['of the run']:+.1%}"]
+    return [*cells, f"{told:.3f}", f"{measured:.3f}", f"{off['seconds']:+.1%}", spread], off
 
 
 def main() -> None:
-    if len(sys.argv) == 3 and sys.argv[1] in ("--case", "--told"):
-        print(json.dumps((measure if sys.argv[1] == "--case" else told)(sys.argv[2])))
+    if len(sys.argv) == 3 and sys.argv[1] in ("--memory", "--times"):
+        print(json.dumps((memory if sys.argv[1] == "--memory" else times)(sys.argv[2])))
         return
     report = Report("planner", "The planner against this machine")
     rows: list[list[str]] = []
     worst = dict.fromkeys(("memory", "of the run", "seconds"), 0.0)
     for name in list(CASES)[: 2 if "--quick" in sys.argv else None]:
-        said, found = (ask(how, name) for how in ("--told", "--case"))
-        for values in (said, found):
-            values["of the run"] = values["memory"] - found["before"]
-        off = {key: said[key] / found[key] - 1 for key in worst}
-        worst = {key: max(worst[key], abs(value)) for key, value in off.items()}
-        sizes = [
-            [f"{said[key] / 2**20:,.0f}", f"{found[key] / 2**20:,.0f}", f"{off[key]:+.1%}"]
-            for key in ("memory", "of the run")
-        ]
-        times = [f"{said['seconds']:.3f}", f"{found['seconds']:.3f}", f"{off['seconds']:+.1%}"]
-        rows.append([name, *sizes[0], *sizes[1], *times])
-        print(*rows[-1], flush=True)
+        cells, off = row(name)
+        rows.append(cells)
+        worst = {key: max(worst[key], abs(off[key])) for key in worst}
+        print(*cells, flush=True)
     head = ["configuration", "MiB of the process told", "measured", "off", "MiB of the run told", "measured", "off"]
-    head += ["seconds told", "measured", "off"]
-    what = f"float32; seconds are the least of {ROUNDS} iterations."
+    head += ["seconds told", "measured", "off", "rounds"]
+    what = f"float32. Seconds: the least of {ROUNDS} rounds of a trial and of {TRIAL_ROUNDS} iterations."
     report.write(what, [table(head, rows)], {"worst": worst})
 
 
-def ask(how: str, name: str) -> dict[str, float]:
+def ask(how: str, name: str) -> dict[str, list[float]]:
     """The answer of a fresh process."""
     out = subprocess.run([sys.executable, __file__, how, name], check=True, capture_output=True, text=True)
-    answer: dict[str, float] = json.loads(out.stdout)
+    answer: dict[str, list[float]] = json.loads(out.stdout)
     return answer
 
 
