@@ -19,6 +19,7 @@ from biggan.distributed.launch import processes
 from biggan.distributed.processes import meeting, rank
 from biggan.distributed.watchdog import watched
 from biggan.errors import ConfigError, DataError, Interrupted, ModelError, nearest
+from biggan.evaluation.material import aligned
 from biggan.interop import hub, recognise
 from biggan.models.bundle import CONFIG, MODEL, Bundle, load_bundle
 from biggan.models.statistics import MOST_AT_ONCE, truncation_table
@@ -286,7 +287,7 @@ def _prepared(source: str, config: Config, watch: Watch, stop: StopRequest) -> P
 
 
 def _held_out(source: str, packed: Packed, config: Config, watch: Watch, stop: StopRequest) -> Packed:
-    """Images to watch a run by, packed by one process of each machine.
+    """Images to watch a run by, packed by one process of each machine, with the classes numbered as the data have them.
 
     Raises:
         DataError: They cannot be read, or are of other classes or colours.
@@ -297,7 +298,8 @@ def _held_out(source: str, packed: Packed, config: Config, watch: Watch, stop: S
     alone = sorted({*held_out.class_names} ^ {*packed.class_names})
     if alone:
         raise DataError(f"--test-data {source} must have the classes of --data; only one of them has {alone[0]!r}.")
-    return held_out
+    labels = aligned(held_out, packed.class_names)
+    return held_out if labels is None else replace(held_out, labels=labels.numpy(), class_names=packed.class_names)
 
 
 def add_truncations(

@@ -60,7 +60,7 @@ class Material:
     """Loaded so far, by name and size."""
 
     def __post_init__(self) -> None:
-        self.labels = {split: _aligned(packed, self.pipe.class_names) for split, packed in self.packs.items()}
+        self.labels = {split: aligned(packed, self.pipe.class_names) for split, packed in self.packs.items()}
         self.drawn = Drawn(self.pipe, self._shares(), self.seed, self.truncation, self.threshold)
 
     def pack(self, split: Split) -> Packed:
@@ -157,8 +157,8 @@ class Material:
         return (torch.bincount(labels, minlength=count).double() / len(labels)).tolist()
 
 
-def _aligned(packed: Packed, class_names: list[str]) -> Tensor | None:
-    """Labels by the model's numbers, if all the images' classes are classes of the model."""
+def aligned(packed: Packed, class_names: list[str]) -> Tensor | None:
+    """Labels by a model's numbers of classes, (N,), int64, if all the images' classes are classes of the model."""
     if packed.labels is None or not class_names:
         return None
     try:
