@@ -79,6 +79,13 @@ class Interrupted(BigGANError):
         self.exit_code = exit_code
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python's or torch's says that there was not enough memory, of a machine or of a device."""
+    words = str(error).lower()
+    told = isinstance(error, RuntimeError) and ("alloc" in words or "out of memory" in words)
+    return told or isinstance(error, MemoryError)
+
+
 def nearest(word: str, choices: list[str], most: int = 3) -> str:
     """The choices most like `word`, case-blind, as `"; did you mean 'Bag'?"` (empty when none is near)."""
     from difflib import get_close_matches

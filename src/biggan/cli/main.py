@@ -7,7 +7,7 @@ from keyword import iskeyword
 
 from biggan import __version__
 from biggan.distributed.launch import is_silent
-from biggan.errors import BigGANError, ConfigError, OutOfMemory, UserError, nearest
+from biggan.errors import BigGANError, ConfigError, OutOfMemory, UserError, nearest, out_of_memory
 
 COMMANDS = {
     "train": "train a generator on your images; the same command again resumes",
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "alloc" in str(error) or "out of memory" in str(error).lower():
+        if out_of_memory(error):
             print("biggan: not enough memory; lower --microbatch, --batch-size or the widths.", file=sys.stderr)
             return OutOfMemory.exit_code
         raise
