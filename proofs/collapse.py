@@ -214,13 +214,13 @@ def alarms(stats: Path) -> list[str]:
 
     Until the first alarm a guarded run is the same, bit for bit; after it the guard begins anew, as after a rollback.
     """
-    guard, found = Guard(allowed=1), []
+    guard, found = Guard(), []
     for look in (line for line in lines(stats) if "distance" in line):
         figures = {name: float("nan") if value is None else value for name, value in look.items()}
         verdict = guard.judge(look["images"], figures)
-        if verdict.action != "go on":
+        if verdict:
             found.append(f"{verdict.rule} at {look['images']:,}: {verdict.reason}")
-            guard = Guard(allowed=1)
+            guard = Guard()
     return found
 
 

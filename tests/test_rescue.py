@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,10 @@ import biggan
 from biggan import atomic, overseer, presets, workflow
 from biggan.config import Config
 from biggan.errors import Collapsed, DataError, Diverged, Interrupted
+from biggan.overseer import Unhealthy
+from biggan.training.guard import Verdict
 from biggan.training.loop import Batches, Hook, Training, fit
+from biggan.training.state import list_states, load_state, save_state
 
 NETWORKS = ("model.safetensors", "discriminator.safetensors")
 
@@ -27,6 +32,7 @@ def _looks() -> Iterator[None]:
     """A look every four iterations of the tiny preset, and models with few and cheap tables."""
     with cheap_tables((0.5, 1.0)) as patch:
         patch.setattr(overseer, "LOOK_IMAGES", 64)
+        patch.setattr(overseer, "LOOK_ITERATIONS", 4)
         patch.setattr(overseer, "AVERAGE_LOOKS", 2)
         patch.setattr(overseer, "LEAST_DRAWN", 4)
         yield
@@ -105,6 +111,22 @@ def undone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(tmp_path_factory.mktemp("runs") / "undone", once(224))
 
 
+@pytest.fixture(scope="module")
+def diverged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run without guard that NaN after 224 images has ended."""
+    out = tmp_path_factory.mktemp("runs") / "diverged"
+    with pytest.raises(Diverged, match=r"NaN or Inf after 2\d\d images; saved states are untouched"):
+        train(out, once(224), guard=False)
+    return out
+
+
+def record_anew(run: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Saves a run's states with other records."""
+    for folder in list_states(run):
+        saved = load_state(folder)
+        save_state(run, saved.images, saved.tensors, change(saved.record))
+
+
 def test_a_guarded_run_without_incidents_is_the_unguarded_one(tmp_path: Path, healthy: Path) -> None:
     assert digests(train(tmp_path / "run", guard=False)) == digests(healthy)
     assert lines(healthy / "incidents.jsonl") == []
@@ -131,6 +153,32 @@ def test_held_out_images_of_other_classes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--test-data .* only one of them has '0'"):
         train(tmp_path / "run", test_data=tmp_path / "two.npz")
     assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_held_out_images_are_of_the_classes_that_their_names_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overseer, "AVERAGE_LOOKS", 1)
+    random = np.random.default_rng(0)
+    y = np.arange(30) % 3
+    x = random.integers(0, 90, (30, 32, 32, 1), dtype=np.uint8) + (60 * y[:, None, None, None]).astype(np.uint8)
+    names, turned = np.array(["a", "b", "c"]), np.array(["c", "a", "b"])
+    np.savez(tmp_path / "seen.npz", x=255 - x, y=y, class_names=names)
+    found = []
+    for name, labels, order in (("straight", y, names), ("turned", (y + 1) % 3, turned)):
+        np.savez(tmp_path / f"{name}.npz", x=x, y=labels, class_names=order)
+        out, settings = tmp_path / name, config(total_images=64)
+        workflow.train(tmp_path / "seen.npz", out, settings, test_data=tmp_path / f"{name}.npz")
+        found.append([line["by_heart"] for line in lines(out / "stats.jsonl") if "by_heart" in line])
+    assert len(found[0]) == 1
+    assert found[0] == found[1]
+
+
+def test_one_image_is_trained_on_without_incident(tmp_path: Path) -> None:
+    np.savez(tmp_path / "one.npz", x=np.full((1, 32, 32, 1), 90, np.uint8), y=np.zeros(1, np.int64))
+    workflow.train(tmp_path / "one.npz", tmp_path / "run", config(total_images=64))
+    assert lines(tmp_path / "run" / "incidents.jsonl") == []
+    assert [line["images"] for line in lines(tmp_path / "run" / "stats.jsonl") if "distance" in line] == [64]
 
 
 def test_best_and_last_are_both_kept(healthy: Path) -> None:
@@ -185,6 +233,54 @@ def test_a_lasting_cause_ends_the_run_with_the_best_model(tmp_path: Path) -> Non
     assert biggan.load(tmp_path).bundle.training["images"] == 240
 
 
-def test_without_guard_nan_ends_the_run(tmp_path: Path) -> None:
-    with pytest.raises(Diverged, match="NaN or Inf after 256 images; saved states are untouched"):
-        train(tmp_path, once(224), guard=False)
+@pytest.mark.parametrize("bare", [False, True], ids=["without guard", "without record"])
+def test_a_guard_that_comes_later_goes_back_to_what_was_saved_before(
+    tmp_path: Path, diverged: Path, bare: bool
+) -> None:
+    run = shutil.copytree(diverged, tmp_path / "run")
+    if bare:  # as of an adopted checkpoint, and of runs from before the guard
+        record_anew(run, lambda record: {"seconds": record["seconds"]})
+    before = digests(run)
+    with pytest.raises(Collapsed):
+        train(run, once(224), incidents=0)
+    (incident,) = lines(run / "incidents.jsonl")
+    assert (incident["rule"], incident["back_to"]) == ("finite", 192)
+    assert [int(folder.name) for folder in list_states(run)] == [96, 192]
+    assert digests(run) == before
+
+
+@pytest.mark.parametrize(("complains", "back_to"), [(False, 96), (True, 0)])
+def test_where_nothing_was_saved_while_all_was_good_the_oldest_state_before_the_complaint_will_do(
+    tmp_path: Path, diverged: Path, complains: bool, back_to: int
+) -> None:
+    def complain(record: dict[str, Any]) -> dict[str, Any]:
+        record["guard"]["past"]["counts"] = {"rise": int(complains)}
+        return record
+
+    def rise(run: Training) -> None:
+        raise Unhealthy(Verdict("the distance rose", "rise", good=64))
+
+    run = shutil.copytree(diverged, tmp_path / "run")
+    record_anew(run, complain)
+    with pytest.raises(Collapsed):
+        train(run, once(208, rise), incidents=0)
+    assert [line["back_to"] for line in lines(run / "incidents.jsonl")] == [back_to]
+    assert [int(folder.name) for folder in list_states(run)] == [back_to]
+
+
+def test_too_little_memory_for_a_saved_state_is_not_called_another_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with pytest.raises(Interrupted):
+        train(tmp_path, once(16, stop))
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        train(tmp_path)
+
+
+def test_without_guard_nan_ends_the_run_and_its_states_stay(diverged: Path) -> None:
+    assert [int(folder.name) for folder in list_states(diverged)] == [96, 192]
+    assert lines(diverged / "incidents.jsonl") == []

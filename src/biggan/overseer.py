@@ -27,13 +27,14 @@ from biggan.sampling.grids import sheet, to_images
 from biggan.sampling.sampler import to_bytes
 from biggan.training.course import Course, Leader
 from biggan.training.figures import Means, largest_singular_values, spectrum_tail
-from biggan.training.guard import Guard, Verdict
+from biggan.training.guard import Guard, Past, Verdict
 from biggan.training.loop import Training
 from biggan.training.probe import PICTURES, Probe
 from biggan.training.random_features import RandomFeatures
 
 BEST, INCIDENTS = "best", "incidents"
-LOOK_IMAGES = 1_000  # images between looks
+LOOK_IMAGES = 1_000  # images between looks, at least
+LOOK_ITERATIONS = 15  # iterations, at least: no more than 1,000 images of a batch of 32 with two D steps
 AVERAGE_PICTURES = 640  # drawn to compare averages by, as many as there are real ones
 LEAST_DRAWN = 30  # images of a class between looks, from which its mean output says something
 AVERAGE_LOOKS = 8  # looks between those at the averaged G and at spectra
@@ -64,8 +65,12 @@ class Overseer:
 
     def __init__(self, run: Training, out: Path, packed: Packed, held_out: Packed | None = None) -> None:
         self.run, self.out, self.packed, self.held_out = run, out, packed, held_out
-        self.means, self.guard = Means(), Guard(run.config.train.incidents)
+        self.means, self.guard = Means(), self._new_guard()
         self._probe: Probe | None = None
+
+    def _new_guard(self) -> Guard:
+        config = self.run.config
+        return Guard(config.optim.loss, config.augment.hold_g or 0)
 
     @property
     def probe(self) -> Probe:
@@ -75,16 +80,19 @@ class Overseer:
         return self._probe
 
     def _make_probe(self, pictures: int) -> Probe:
-        train = self.run.config.train
         features = RandomFeatures(self.packed.channels)
-        at_once = train.microbatch or train.batch_size
-        return Probe(self.packed, self.held_out, features, _distance, self.run.device, at_once, pictures)
+        return Probe(self.packed, self.held_out, features, _distance, self.run.device, pictures)
+
+    @property
+    def look_images(self) -> int:
+        """Images between looks: `LOOK_IMAGES`, or those of `LOOK_ITERATIONS` where these are more."""
+        return max(LOOK_IMAGES, LOOK_ITERATIONS * self.run.images_per_iteration)
 
     @property
     def is_due(self) -> bool:
-        """Whether the iteration that just ended passed a multiple of `LOOK_IMAGES`."""
+        """Whether the iteration that just ended passed a multiple of `look_images`."""
         before = self.run.images - self.run.images_per_iteration
-        return self.run.images // LOOK_IMAGES > before // LOOK_IMAGES
+        return self.run.images // self.look_images > before // self.look_images
 
     def look(self) -> dict[str, float]:
         """Means of the iterations' figures since the last look, D's outputs by class among them, and what is seen now:
@@ -100,7 +108,7 @@ class Overseer:
         values = [*largest_singular_values(run.G).values(), *largest_singular_values(run.D).values()]
         if values:
             figures["singular_value"] = float(torch.stack(values).max())
-        if run.images // LOOK_IMAGES % AVERAGE_LOOKS == 0:
+        if run.images // self.look_images % AVERAGE_LOOKS == 0:
             figures |= {"distance_ema": probe.distance(probe.draw(run.G_ema))} | probe.by_heart(run.D)
             for name, network in (("g", run.G), ("d", run.D)):
                 figures[f"rank_{name}"] = min(spectrum_tail(network).values(), default=1.0)
@@ -109,8 +117,7 @@ class Overseer:
     @property
     def healthy(self) -> int:
         """Images of the state that the run would go back to at the least; one not after it has to be kept."""
-        past = self.guard.past
-        return min([past.lowest_images, *past.good.values()])
+        return self.guard.healthy(self.run.images)
 
     def compare_averages(self) -> dict[float, float]:
         """Distances of the pictures of each averaged G, more of them than at a look, by the share it keeps.
@@ -129,12 +136,16 @@ class Overseer:
     def recall(self, record: dict[str, Any]) -> None:
         """Puts back what `record` gave; begins anew where a state has none, as of before there was a guard.
 
+        Without guard nothing is remembered but incidents, as no look is judged: a guard later trusts what was saved.
+
         Raises:
             KeyError, TypeError, ValueError: The record is damaged.
         """
-        self.guard, self.means, self.run.course = Guard(self.guard.allowed), Means(), Course()
+        self.guard, self.means, self.run.course = self._new_guard(), Means(), Course()
         if "guard" in record:
             self.guard.from_json(record["guard"])
+            if not self.run.config.train.guard:
+                self.guard.past = Past()
             self.means.from_json(record["means"])
             self.run.course = Course(**record["course"])
         if "tally" in record:  # not in states from before there was one

@@ -3,12 +3,15 @@
 Every process calls these alike. Not here: when (`training/guard.py`), and what is remembered (`overseer.py`).
 """
 
+from pathlib import Path
+
 from biggan.distributed.collective import lead
-from biggan.errors import Collapsed
+from biggan.errors import Collapsed, ModelError
 from biggan.overseer import BEST, LEADERS, Unhealthy
 from biggan.sitting import Sitting
-from biggan.training.guard import GO_ON, Verdict
+from biggan.training.guard import Verdict
 from biggan.training.loop import Figures, Training
+from biggan.training.state import list_states, read_record
 
 
 def look(sitting: Sitting, run: Training, figures: Figures) -> None:
@@ -20,16 +23,16 @@ def look(sitting: Sitting, run: Training, figures: Figures) -> None:
     sitting.overseer.means.add(figures)
     if sitting.overseer.is_due:
         verdict = lead(lambda: _look(sitting))
-        if verdict.action != "go on":
+        if verdict:
             raise Unhealthy(verdict)
 
 
-def _look(sitting: Sitting) -> Verdict:
+def _look(sitting: Sitting) -> Verdict | None:
     found = sitting.overseer.look()
     sitting.write_figures(found)
     sitting.looked, sitting.seen = sitting.run.images, found
     guarded = sitting.run.config.train.guard
-    return sitting.overseer.guard.judge(sitting.run.images, found) if guarded else GO_ON
+    return sitting.overseer.guard.judge(sitting.run.images, found) if guarded else None
 
 
 def go_back(sitting: Sitting, verdict: Verdict) -> None:
@@ -45,7 +48,7 @@ def go_back(sitting: Sitting, verdict: Verdict) -> None:
     changed = course.words(run.config.augment, run.config.optim.loss)
     pictures = [lead(lambda: overseer.picture(f"{number:03}-collapsed"))]
     run.reset()
-    sitting.restore(verdict.good)
+    sitting.restore(lead(lambda: _usable(sitting.out, verdict)))
     sitting.seconds_before, sitting.made, sitting.looked = seconds, None, None
     run.course, overseer.guard.incidents = course, number
     if sitting.keeper:
@@ -57,6 +60,27 @@ def go_back(sitting: Sitting, verdict: Verdict) -> None:
     sitting.save_here()
     sitting.say(f"After {at:,} images {verdict.reason}: back to {run.images:,} images, with {changed}.")
     check(sitting)
+
+
+def _usable(out: Path, verdict: Verdict) -> int:
+    """Images of the newest state to go back to.
+
+    That is up to when all was good, or where nothing was saved by then the oldest state that was saved before the
+    complaint; 0, the start, where there is none.
+    """
+    states = list_states(out)
+    if states and int(states[0].name) > verdict.good:
+        return next((int(folder.name) for folder in states if not _complains(folder, verdict.rule)), 0)
+    return verdict.good
+
+
+def _complains(folder: Path, rule: str) -> bool:
+    """Whether a state was saved when a complaint held, or cannot be read."""
+    try:
+        guard = read_record(folder).get("guard", {})
+        return bool(guard["past"]["counts"].get(rule)) if guard else False
+    except (ModelError, KeyError, TypeError, AttributeError):
+        return True
 
 
 def check(sitting: Sitting) -> None:

@@ -25,7 +25,7 @@ from biggan.data.packed import Packed
 from biggan.distributed.collective import broadcast, highest, lead, mean_figures
 from biggan.distributed.processes import rank
 from biggan.distributed.watchdog import patient
-from biggan.errors import Diverged, Interrupted, ModelError
+from biggan.errors import Diverged, Interrupted, ModelError, out_of_memory
 from biggan.models.bundle import Bundle, load_bundle, save_bundle
 from biggan.models.network import Discriminator, Generator
 from biggan.models.spectral import settle
@@ -144,6 +144,8 @@ class Sitting:
                 if self.keeper:
                     self.keeper.recall(saved.record, self.seconds_before)
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
+                if out_of_memory(error):
+                    raise
                 raise ModelError(f"The states in {self.out} are another run's; give another --out.") from error
             self.say(f"Going on from {saved.images:,} images.")
         else:
@@ -196,7 +198,7 @@ class Sitting:
 
     def _diverged(self, words: str) -> None:
         if self.run.config.train.guard:
-            raise Unhealthy(lead(lambda: self.overseer.guard.incident("finite", words)))
+            raise Unhealthy(lead(lambda: self.overseer.guard.incident(self.run.images, "finite", words)))
         raise Diverged(f"{words}; {state.AFTER_NAN}.")
 
     def _report(self, run: Training, values: dict[str, float]) -> None:

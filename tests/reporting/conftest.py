@@ -24,6 +24,7 @@ def cheap() -> Iterator[None]:
     """A look every four iterations of the tiny preset, and models with cheap tables."""
     with cheap_tables((0.2, 0.6, 1.0)) as patch:
         patch.setattr(overseer, "LOOK_IMAGES", 64)
+        patch.setattr(overseer, "LOOK_ITERATIONS", 4)
         yield
 
 

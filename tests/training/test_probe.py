@@ -21,7 +21,7 @@ def probe(packed: Packed, held_out: Packed | None = None) -> Probe:
     def distance(real: Tensor, drawn: Tensor) -> float:
         return kernel_distance(real, drawn).value
 
-    return Probe(packed, held_out, RandomFeatures(packed.channels), distance, torch.device("cpu"), 64)
+    return Probe(packed, held_out, RandomFeatures(packed.channels), distance, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +140,15 @@ def test_small_unlabelled_and_unequal_data_are_looked_at(fashion: Packed) -> Non
     G, D = build(MODEL, 0)
     assert all(np.isfinite(value) for value in unequal.figures(unequal.draw(G)).values())
     assert 0 <= unequal.label_sense(D) <= 1
+
+
+def test_a_set_of_one_image_has_a_finite_distance_that_is_none_from_the_image_itself(fashion: Packed) -> None:
+    one = probe(replace(fashion, images=fashion.images[:1], labels=np.array([2])))
+    drawn = one.figures(one.draw(build(MODEL, 0)[0]))
+    assert all(np.isfinite(value) for value in drawn.values())
+    same = one.figures(real_images(fashion, np.zeros(len(one.group), np.int64)))
+    assert same["distance"] == pytest.approx(0, abs=1e-6)
+    assert drawn["distance"] > 1e-3
 
 
 def test_of_many_classes_the_first_are_looked_at(fashion: Packed) -> None:

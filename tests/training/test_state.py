@@ -82,6 +82,13 @@ def test_a_state_to_go_back_to_is_kept_and_later_ones_are_not(tmp_path: Path) ->
     assert load_latest(tmp_path, never, most=1) is None
 
 
+def test_where_no_state_is_old_enough_to_go_back_to_the_oldest_is_kept(tmp_path: Path) -> None:
+    for images in (2, 3, 4, 5):
+        save(tmp_path, images)
+    prune(tmp_path, images=5, keep=2, healthy=1)
+    assert [int(folder.name) for folder in list_states(tmp_path)] == [2, 4, 5]
+
+
 def test_saving_again_replaces(tmp_path: Path) -> None:
     save(tmp_path, 7)
     folder = save_state(tmp_path, 7, tensors(-1), {})

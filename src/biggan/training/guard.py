@@ -11,10 +11,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 HISTORY = 6  # looks that what is usual is taken from
-WARM_UP = 5  # looks at the beginning in which only NaN and Inf count: all else is in motion
+WARM_UP = 5  # looks from when G begins to learn, in which only NaN and Inf count: all else is in motion
 
 JUMP = 2.5  # times the usual distance
 RISE = 2.0  # times the lowest distance that lasted
@@ -22,7 +22,7 @@ POOR = 0.4  # share of the real images' diversity
 BLENDED = 0.4  # of the usual share of pictures that are nearest to their own class, above chance
 TOLD = 0.25  # of that share above chance, from which classes can be told at all
 FLAT = 0.9  # share of hinge terms without gradient, on real and on drawn images
-LEAD, WIDE = 3.0, 0.5  # D's outputs on real less those on drawn images: times the usual, and at least
+LEAD, WIDE = 3.0, 0.5  # D's outputs on real less those on drawn images, by the hinge: times the usual, and at least
 UNREAL = 1.3  # spreads of D's outputs on drawn images, by which those of a class lie below those of all classes
 BURST = 8.0  # times the usual size of D's outputs
 MUTE = 0.1  # of the usual spread of D's outputs
@@ -44,23 +44,17 @@ PATIENCE = {
 }
 """Looks in a row for which each complaint must hold."""
 
-Action = Literal["go on", "roll back", "stop"]
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do now."""
+    """What is wrong with a run that has to go back."""
 
-    action: Action
-    reason: str = ""
-    """What is wrong, in plain words; empty for going on."""
-    rule: str = ""
+    reason: str
+    """In plain words."""
+    rule: str
     """The name of the complaint, of those in `PATIENCE`."""
-    good: int = 0
+    good: int
     """Images up to which nothing was wrong: what was saved later is not to be trusted."""
-
-
-GO_ON = Verdict("go on")
 
 
 @dataclass(slots=True)
@@ -74,6 +68,7 @@ class Past:
     good: dict[str, int] = field(default_factory=dict)
     """Complaint -> images at the last look at which it did not hold."""
     looks: int = 0
+    """Since G began to learn."""
     lowest: float | None = None
     """The lowest usual distance so far."""
     lowest_images: int = 0
@@ -82,15 +77,26 @@ class Past:
 class Guard:
     """Judges looks.
 
+    While G is held only NaN and Inf count, and nothing is taken for usual: its pictures stay as they are, and D has
+    just begun. `ahead` is judged with the hinge loss alone, which is content once real images lie above 1 and drawn
+    ones below -1. With others D learns from every image, and how far it tells them apart has no such measure: it is
+    what `wasserstein` maximises, and with `nonsaturating` the log-odds of a D that gets better.
+
     Args:
-        allowed: Incidents that a run may have; the next one stops it.
+        loss: The adversarial loss.
+        hold: Images in which G stays as it is while D learns (`Augment.hold_g`).
+
+    Attributes:
+        incidents: Times that the run went back so far.
+        past: What is remembered of looks.
     """
 
-    def __init__(self, allowed: int) -> None:
-        self.allowed, self.incidents, self.past = allowed, 0, Past()
+    def __init__(self, loss: str = "hinge", hold: int = 0) -> None:
+        self.loss, self.hold = loss, hold
+        self.incidents, self.past = 0, Past()
 
-    def judge(self, images: int, figures: Mapping[str, float]) -> Verdict:
-        """The verdict on a look.
+    def judge(self, images: int, figures: Mapping[str, float]) -> Verdict | None:
+        """The verdict on a look, None where the run may go on.
 
         Args:
             images: Images shown to D so far.
@@ -98,25 +104,32 @@ class Guard:
                 a step's figures since the last look (`d_real`, `d_fake`, `d_real_std`, `d_fake_std`, `flat_real`,
                 `flat_fake`, `fake <label>`). Any others must be finite, and are otherwise passed over.
         """
-        past = self.past
-        found = self._complaints(figures)
+        past, held = self.past, images <= self.hold
+        found = self._complaints(figures, held)
         for rule in PATIENCE:
             if rule in found:
                 past.counts[rule] = past.counts.get(rule, 0) + 1
             else:
                 past.counts[rule], past.good[rule] = 0, images
-        past.looks += 1
+        past.looks += not held
         for rule, words in found.items():
             if past.counts[rule] >= PATIENCE[rule]:
-                return self.incident(rule, words)
-        if not found:
+                return self.incident(images, rule, words)
+        if not found and not held:
             self._remember(images, figures)
-        return GO_ON
+        return None
 
-    def incident(self, rule: str, words: str) -> Verdict:
-        """The verdict on what is wrong, by a rule of `PATIENCE`."""
-        good = self.past.lowest_images if rule == "rise" else self.past.good.get(rule, 0)
-        return Verdict("roll back" if self.incidents < self.allowed else "stop", words, rule, good)
+    def incident(self, images: int, rule: str, words: str) -> Verdict:
+        """The verdict on what is wrong after some images, by a rule of `PATIENCE`.
+
+        Before the first look that was judged all that was saved is good, as only finite numbers are saved.
+        """
+        return Verdict(words, rule, self.past.lowest_images if rule == "rise" else self.past.good.get(rule, images))
+
+    def healthy(self, images: int) -> int:
+        """Images, of those shown so far, of the state that the run would go back to at the least."""
+        past = self.past
+        return min([images, *past.good.values(), *([] if past.lowest is None else [past.lowest_images])])
 
     def _remember(self, images: int, figures: Mapping[str, float]) -> None:
         past = self.past
@@ -130,12 +143,12 @@ class Guard:
         values = [look[name] for look in self.past.history if name in look]
         return median(values) if values else math.nan
 
-    def _complaints(self, figures: Mapping[str, float]) -> dict[str, str]:
+    def _complaints(self, figures: Mapping[str, float], held: bool) -> dict[str, str]:
         """Rule -> what is wrong, in plain words; the gravest first."""
         broken = [name for name, value in figures.items() if not math.isfinite(value)]
         if broken:
             return {"finite": f"{broken[0]} is NaN or Inf"}
-        if self.past.looks < WARM_UP:
+        if held or self.past.looks < WARM_UP:
             return {}
         return {rule: words for rule, words in (*self._of_pictures(figures), *self._of_d(figures)) if words}
 
@@ -163,24 +176,27 @@ class Guard:
 
     def _of_d(self, figures: Mapping[str, float]) -> list[tuple[str, str]]:
         """Complaints about what D says of real and of drawn images."""
-        f = {**dict.fromkeys(("d_real", "d_fake", "flat_real", "flat_fake"), math.nan), **figures}
+        f = {**dict.fromkeys(("d_real", "d_fake"), math.nan), **figures}
         past = self.past.history or [{}]
         size, usual_size = _size(f), median(map(_size, past))
         spread, usual_spread = _spread(f), median(map(_spread, past))
-        flat = min(f["flat_real"], f["flat_fake"])
         told = f"D finds drawn images as real ({f['d_fake']:+.2g}) as real ones ({f['d_real']:+.2g})"
-        gap, usual_gap = _gap(f), median(map(_gap, past))
-        ahead = f"D is sure of {flat:.0%} of all images, which teaches G nothing" if flat > FLAT else ""
-        if gap > max(LEAD * usual_gap, WIDE):
-            ahead = f"D tells real from drawn images by {gap:.2g}, usual was {usual_gap:.2g}"
         burst = f"D's outputs are {size:.2g} wide, usual was {usual_size:.2g}" if size > BURST * usual_size else ""
         return [
             ("burst", burst),
             ("unreal", self._unreal(figures)),
             ("mute", "D says the same of all images" if spread < MUTE * usual_spread else ""),
             ("beaten", told if f["d_fake"] >= f["d_real"] else ""),
-            ("ahead", ahead),
+            ("ahead", self._ahead(figures) if self.loss == "hinge" else ""),
         ]
+
+    def _ahead(self, figures: Mapping[str, float]) -> str:
+        """A complaint about a D that has outrun G, by the measure of the hinge."""
+        flat = min(figures.get("flat_real", math.nan), figures.get("flat_fake", math.nan))
+        gap, usual_gap = _gap(figures), median(map(_gap, self.past.history or [{}]))
+        if gap > max(LEAD * usual_gap, WIDE):
+            return f"D tells real from drawn images by {gap:.2g}, usual was {usual_gap:.2g}"
+        return f"D is sure of {flat:.0%} of all images, which teaches G nothing" if flat > FLAT else ""
 
     def _unreal(self, figures: Mapping[str, float]) -> str:
         """A complaint about the class whose pictures D finds less real than those of all classes.

@@ -24,6 +24,7 @@ from biggan.models.network import Discriminator, Generator
 CLASSES = 16  # looked at, at most
 PICTURES = 64  # drawn at a look, about, in equal shares
 LEAST_EACH = 4  # pictures of a class at least
+AT_ONCE = 32  # images that go through a network together: batch norm's moments, and so all figures, depend on it
 REAL = 640  # real images that they are compared with, about
 BY_HEART = 160  # training images, and as many held-out ones, that D is asked about
 LEAST_SPREAD = 1e-4  # of a feature over real images, below which differences are rounding
@@ -48,7 +49,6 @@ class Probe:
         features: Images (N, C, R, R) in [-1, 1] -> features (N, D), both on the CPU.
         distance: Features of real and of drawn images -> a distance that needs no many images.
         device: Where G and D are.
-        at_once: Images that may go through a network at once.
         pictures: Drawn at a look, about.
     """
 
@@ -59,10 +59,9 @@ class Probe:
         features: Features,
         distance: Distance,
         device: torch.device,
-        at_once: int,
         pictures: int = PICTURES,
     ) -> None:
-        self._features, self._distance, self._device, self._at_once = features, distance, device, at_once
+        self._features, self._distance, self._device = features, distance, device
         self.classes, places = chosen_images(packed)
         self.num_groups = len(self.classes)
         each = max(pictures // self.num_groups, LEAST_EACH)
@@ -76,7 +75,11 @@ class Probe:
         group = torch.arange(self.num_groups).repeat_interleave(torch.tensor([len(place) for place in places]))
         chunks = torch.from_numpy(np.concatenate(places)).split(64)
         real = torch.cat([features(real_images(packed, chunk.numpy())) for chunk in chunks])
-        self._mean, self._spread = real.mean(0), real.std(0).clamp_min(LEAST_SPREAD)
+        self._mean, self._spread = real.mean(0), torch.ones(real.shape[1])
+        if len(real) > 1:
+            self._spread = real.std(0).clamp_min(LEAST_SPREAD)
+        else:  # one image has no spread, and a distance needs two
+            real, group = real.repeat(2, 1), group.repeat(2)
         self._real = (real - self._mean) / self._spread
         self._within = self._pair_distances(self._real, group)
         self._centres = self._means(self._real, group)
@@ -88,7 +91,7 @@ class Probe:
         for _, norm in norms(G):
             norm.replicas = 1  # one process looks alone
         z = latents.normal(0, Stream.PROBE, 0, len(self._y), G.dim_z).to(self._device)
-        parts = zip(z.split(self._at_once), self._y.split(self._at_once), strict=True)
+        parts = zip(z.split(AT_ONCE), self._y.split(AT_ONCE), strict=True)
         return torch.cat([G(part, G.embed(y)).float() for part, y in parts]).cpu()
 
     def distance(self, x: Tensor) -> float:
@@ -133,7 +136,7 @@ class Probe:
         D = copy.deepcopy(D).eval()
         labels = torch.tensor(self.classes, device=self._device)
         x = x.to(dtype=D.compute_dtype or x.dtype, memory_format=torch.channels_last)
-        h = torch.cat([F.relu(D.features(part)).sum((2, 3)).float() for part in x.split(self._at_once)])
+        h = torch.cat([F.relu(D.features(part)).sum((2, 3)).float() for part in x.split(AT_ONCE)])
         logits = h @ D.embed(labels).float().T  # what a label adds
         logits = logits - logits.mean(0)
         own = logits.gather(1, group[:, None])
@@ -159,7 +162,7 @@ class Probe:
 
     def _logits(self, D: Discriminator, x: Tensor, y: Tensor) -> Tensor:
         """D's outputs, (N,), on the CPU."""
-        parts = zip(x.split(self._at_once), y.split(self._at_once), strict=True)
+        parts = zip(x.split(AT_ONCE), y.split(AT_ONCE), strict=True)
         return torch.cat([D(x_, y_ if D.num_classes else None)[:, 0].float() for x_, y_ in parts]).cpu()
 
     def _standardised(self, x: Tensor) -> Tensor:

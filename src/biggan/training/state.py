@@ -95,15 +95,25 @@ def load_state(folder: Path) -> State:
         ModelError: The folder is damaged or of another format.
     """
     atomic.verify(folder)
-    about = atomic.read_json(folder / "state.json")
-    if not isinstance(about, dict) or about.get("format") != FORMAT or about.get("images") != int(folder.name):
-        raise ModelError(f"{folder} is not a state of format {FORMAT}; use the version of biggan that wrote it.")
+    record = read_record(folder)
     try:
         files = sorted(folder.glob("*.safetensors"))
-        tensors = {path.stem: load(path.read_bytes()) for path in files}
-        return State(about["images"], tensors, dict(about["record"]))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        return State(int(folder.name), {path.stem: load(path.read_bytes()) for path in files}, record)
+    except (OSError, SafetensorError, ValueError) as error:
         raise ModelError(f"{folder} cannot be read ({str(error)[:200]}); give an undamaged folder.") from error
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What a state's record says, not checked against its manifest.
+
+    Raises:
+        ModelError: It cannot be read or is of another format.
+    """
+    about = atomic.read_json(folder / "state.json")
+    of_format = isinstance(about, dict) and about.get("format") == FORMAT and about.get("images") == int(folder.name)
+    if not of_format or not isinstance(about.get("record"), dict):
+        raise ModelError(f"{folder} is not a state of format {FORMAT}; use the version of biggan that wrote it.")
+    return dict(about["record"])
 
 
 def load_latest(run: Path, say: Callable[[str], None], most: int | None = None) -> State | None:
@@ -184,11 +194,11 @@ def prune(run: Path, images: int, keep: int, healthy: int | None = None) -> None
         run: The run folder.
         images: Images shown to D so far.
         keep: Number of states to keep.
-        healthy: Images; the newest state not after that is kept too, to go back to.
+        healthy: Images; the newest state not after that is kept too, to go back to, or the oldest if there is none.
     """
     states = [folder for folder in list_states(run) if int(folder.name) <= images]
-    good = [folder for folder in states if healthy is not None and int(folder.name) <= healthy]
-    spared = {*states[-keep:], *good[-1:]}
+    good = [] if healthy is None else [folder for folder in states if int(folder.name) <= healthy][-1:] or states[:1]
+    spared = {*states[-keep:], *good}
     unneeded = [folder for folder in list_states(run) if folder not in spared]
     for folder in (*reversed(unneeded), *sorted((run / STATES).glob(f"*{DAMAGED}"))):
         atomic.discard(folder)

@@ -1,0 +1,72 @@
+"""When a run is looked at, and that what is seen depends on the networks alone; what is remembered of it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from biggan import presets
+from biggan.data.packed import Packed, prepare
+from biggan.overseer import Overseer
+from biggan.training.loop import Training
+
+
+@pytest.fixture(scope="module")
+def packed() -> Packed:
+    return prepare("fashion-mnist-test", 32, presets.tiny().data)
+
+
+def overseer(packed: Packed, d_steps: int = 2, hold_g: int | None = None, **train: object) -> Overseer:
+    """Of the tiny networks, untrained."""
+    base = presets.tiny()
+    settings = replace(base.train, **train)  # type: ignore[arg-type]
+    model, optim = replace(base.model, image_channels=1), replace(base.optim, d_steps=d_steps)
+    augment = replace(base.augment, hold_g=hold_g)
+    config = replace(base, model=model, optim=optim, augment=augment, train=settings)
+    return Overseer(Training(config, torch.device("cpu")), Path("nowhere"), packed)
+
+
+def looks(watching: Overseer, iterations: int) -> list[int]:
+    """Images of the looks in the first iterations."""
+    run, found = watching.run, []
+    for _ in range(iterations):
+        run.images += run.images_per_iteration
+        found += [run.images] * watching.is_due
+    return found
+
+
+def test_the_cpu_presets_are_looked_at_each_time_a_thousand_images_are_passed(packed: Packed) -> None:
+    assert looks(overseer(packed, batch_size=32), 100) == [1024, 2048, 3008, 4032, 5056, 6016]
+
+
+@pytest.mark.parametrize(("batch_size", "d_steps"), [(64, 2), (50, 4), (2048, 2)])
+def test_large_iterations_are_looked_at_every_fifteenth(packed: Packed, batch_size: int, d_steps: int) -> None:
+    each = batch_size * d_steps
+    assert looks(overseer(packed, batch_size=batch_size, d_steps=d_steps), 50) == [15 * each, 30 * each, 45 * each]
+
+
+def test_a_look_does_not_depend_on_how_batches_are_made_up(packed: Packed) -> None:
+    kinds = {"batch_size": 8}, {"batch_size": 64}, {"batch_size": 64, "microbatch": 4}
+    first, *others = (overseer(packed, **kind).look() for kind in kinds)
+    assert first == others[0] == others[1]
+
+
+def test_the_guard_knows_how_long_g_is_held_after_a_state_was_put_back_too(packed: Packed) -> None:
+    watching = overseer(packed, hold_g=4_000)
+    assert watching.guard.hold == 4_000
+    watching.recall({})
+    assert watching.guard.hold == 4_000
+
+
+def test_without_guard_incidents_are_remembered_and_looks_are_not(packed: Packed) -> None:
+    judging, idle = overseer(packed), overseer(packed, guard=False)
+    for images in (1_000, 2_000):
+        assert judging.guard.judge(images, {"distance": 0.3}) is None
+    judging.guard.incidents = 2
+    judging.run.images = idle.run.images = 3_000
+    assert judging.healthy == 2_000
+    idle.recall(judging.record())
+    assert idle.record()["guard"]["incidents"] == 2
+    judging.recall(idle.record())
+    assert judging.healthy == 3_000
