@@ -13,10 +13,13 @@ from cheap import cheap_tables
 
 import biggan
 from biggan import atomic, budgeting, overseer, presets, workflow
+from biggan.cli.info import describe
 from biggan.cli.main import main
 from biggan.config import Config, Data
 from biggan.errors import ConfigError, Interrupted
 from biggan.overseer import nearest_average
+from biggan.reporting import facts
+from biggan.reporting.history import read_history
 from biggan.sitting import Watch
 from biggan.training import budget as rules
 from biggan.training import expected, state
@@ -179,3 +182,37 @@ def test_where_a_run_is_and_whether_it_lags_is_said_in_words(images: Path) -> No
     assert late.startswith(healthy[:45])
     assert "They lag behind that" in late
     assert unseen.endswith("if all is well.")
+
+
+def test_a_finished_budget_run_is_done_for_info_and_for_the_report(finished: Path) -> None:
+    config = json.loads((finished / "run.json").read_text())["config"]
+    assert config["train"]["total_images"] == int(state.list_states(finished)[-1].name)
+    assert describe(finished)["done"]
+    assert facts.status(read_history(finished), None).startswith("Finished")
+
+
+@pytest.mark.parametrize(("given", "count"), [({"microbatch": 2}, 4), ({}, 1)])
+def test_the_trial_takes_the_microbatch_that_was_given(
+    given: dict[str, object], count: int, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int | None, int]] = []
+
+    def seconds(config: Config, accumulation: int, device: torch.device) -> float:
+        seen.append((config.train.microbatch, accumulation))
+        return 1.0
+
+    monkeypatch.setattr(budgeting, "iteration_seconds", seconds)
+    budgeting.settle(str(images), tmp_path / "run", "1m", {**TINY, **given})
+    assert seen == [(8 // count, count)]
+
+
+def test_what_cannot_be_is_said_before_the_trial(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    said: list[str] = []
+    with pytest.raises(ConfigError, match="--compile needs"):
+        budgeting.settle(str(images), tmp_path / "run", "1m", {**TINY, "compile": True})
+    with pytest.raises(ConfigError, match="--max-time is -1"):
+        workflow.train(images, tmp_path / "run", budget="1m", max_minutes=-1.0, watch=Watch(say=said.append))
+    with pytest.raises(ConfigError, match="holds other files"):
+        workflow.train(images, images.parent.parent, budget="1m", watch=Watch(say=said.append))
+    assert said == []

@@ -21,14 +21,16 @@ from biggan.data.estimate import estimate
 from biggan.data.packed import local
 from biggan.data.packfile import is_pack, open_pack
 from biggan.data.records import Pixels
+from biggan.distributed.collective import lead
 from biggan.distributed.launch import processes
 from biggan.errors import ConfigError, DataError, ModelError
-from biggan.run_record import RUN
+from biggan.run_record import RUN, note_total
 from biggan.sitting import Sitting, Watch
 from biggan.training import expected, state
 from biggan.training.budget import Facts, choose, in_words, parse_seconds, with_fixed
 from biggan.training.hardware import pick_device, pick_precision
 from biggan.training.loop import Figures, Training
+from biggan.training.memory import fitted
 from biggan.training.trial import iteration_seconds
 
 PICTURES = 64  # whose size is looked at
@@ -84,9 +86,11 @@ def settle(
     def speed(config: Config) -> float:
         model = replace(config.model, num_classes=facts.num_classes, image_channels=facts.channels)
         precision = pick_precision(config.train.precision, place)
-        train = replace(config.train, precision=precision, microbatch=config.train.batch_size)
-        took = iteration_seconds(replace(config, model=model, train=train), 1, place)
-        return config.optim.d_steps * config.train.batch_size / took
+        settings = fitted(replace(config, model=model, train=replace(config.train, precision=precision)), place)
+        batch = settings.train.batch_size
+        train = replace(settings.train, microbatch=settings.train.microbatch or batch)
+        took = iteration_seconds(replace(settings, train=train), batch // (train.microbatch or batch), place)
+        return config.optim.d_steps * batch / took
 
     choice = choose(facts, seconds, speed, fixed)
     reasons = tuple(choice.reasons)
@@ -142,8 +146,15 @@ def keep_time(sitting: Sitting, run: Training, figures: Figures) -> None:
     keeper.settle(sitting.seconds)
     sitting.note_end(run, figures)  # where the time is over
     sitting.save_state()
+    note_length(sitting)
     if now > before:
         sitting.say(standing(run, sitting.seconds, keeper.budget, sitting.seen.get("distance")))
+
+
+def note_length(sitting: Sitting) -> None:
+    """Writes the length as it was last settled to `run.json`, where there is a budget."""
+    if sitting.keeper:
+        lead(lambda: note_total(sitting.out, sitting.run.config.train.total_images))
 
 
 def standing(run: Training, seconds: float, budget: float, distance: float | None) -> str:

@@ -194,10 +194,10 @@ def train(
         DiskFailed: A write failed; earlier states are as they were.
     """
     out, watch = Path(out), watch or Watch()
-    wanted, allowed = _settings(str(source), out, config, (budget, fixed), device, watch)
     for flag, minutes in (("--max-time", max_minutes), ("--hang-minutes", hang_minutes)):
         if minutes is not None and not minutes > 0:
             raise ConfigError(f"{flag} is {minutes:g}; allowed is above 0 minutes.")
+    wanted, allowed = _settings(str(source), out, config, (budget, fixed), device, watch)
     check_shares(wanted)
     if wanted.train.compile:
         check_compiler()
@@ -248,6 +248,7 @@ def _settings(
     if (config is None) == (budget is None):
         raise ConfigError("Training needs either settings or --budget; give one of them.")
     if budget is not None:
+        _check_out(out, source)  # before the trial
         return budgeting.settle(source, out, budget, fixed or {}, device, watch)
     assert config is not None
     return config, None
@@ -366,3 +367,4 @@ def go(sitting: Sitting, loader: Loader) -> None:
         except Unhealthy as unhealthy:
             rescue.go_back(sitting, unhealthy.verdict)
     sitting.complete()
+    budgeting.note_length(sitting)

@@ -116,3 +116,11 @@ def test_every_choice_can_be_built() -> None:
         for seconds in (30.0, 3e3, 3e6):
             config = choose(facts, seconds, speed).config
             assert min(map(count_parameters, skeleton(config.model))) > 10_000
+
+
+def test_a_rung_that_fixed_values_do_not_fit_is_passed_over_and_the_sentence_comes_where_none_fits() -> None:
+    facts = Facts(num_images=60_000, num_classes=10, channels=3, side=64)
+    found = choose(facts, 86_400.0, lambda config: 1e4, {"g_widths": (96, 96, 48, 24)})
+    assert (found.config.model.resolution, found.config.model.g_widths) == (32, (96, 96, 48, 24))
+    with pytest.raises(ConfigError, match="--g-widths"):
+        choose(facts, 86_400.0, lambda config: 1e4, {"g_widths": (96, 48)})

@@ -64,3 +64,10 @@ def test_a_batch_that_cannot_be_shared_is_refused():
         fitting_microbatch(with_batch(48), 2**40, 5)
     with pytest.raises(ConfigError, match=r"--microbatch is 48; allowed is a divisor of a process's share .*, 24"):
         estimate(with_batch(48, 48), 2)
+
+
+def test_consistency_needs_room_for_a_second_look():
+    twice = replace(TINY, augment=replace(TINY.augment, consistency=10.0))
+    assert estimate(twice).step > estimate(TINY).step
+    memory = estimate(with_batch(48, 12)).memory
+    assert fitting_microbatch(replace(with_batch(48), augment=twice.augment), memory) < 12

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from biggan import presets
 from biggan.config import Config, Model, Train
-from biggan.errors import ConfigError, nearest
+from biggan.errors import ConfigError, OutOfMemory, nearest
 from biggan.training import expected
 
 NOT_FIXED = ("total_images", "num_classes", "image_channels")
@@ -120,7 +120,8 @@ def choose(
         fixed: Name of a setting -> the value that the user has fixed. Without a resolution it is at most the data's.
 
     Raises:
-        ConfigError: There are no rules for that resolution, or a fixed value is not allowed.
+        ConfigError: There are no rules for that resolution, or a fixed value is allowed by none.
+        OutOfMemory: Not even the narrowest networks fit.
     """
     resolution = fixed.get("resolution")
     allowed = [rung for rung in LADDER if resolution in (None, rung.resolution)]
@@ -130,17 +131,28 @@ def choose(
     if resolution is None:
         allowed = [rung for rung in allowed if rung.resolution <= max(facts.side, 32)]
     chosen: tuple[Rung, Config, float] | None = None
-    refused = ""
+    refused, unfit = "", None
     for rung in allowed:
-        config = with_fixed(settings(rung, 100_000), fixed)
+        try:
+            config = with_fixed(settings(rung, 100_000), fixed)
+        except ConfigError as error:  # what the user fixed may suit another rung
+            unfit = unfit or error
+            continue
         if chosen and config.model == chosen[1].model:  # what the user fixed leaves nothing to choose
             break
-        pace = speed(config)
+        try:
+            pace = speed(config)
+        except OutOfMemory:
+            if chosen is None:
+                raise
+            break
         if chosen and pace * seconds < rung.least(facts):
             refused = _refused(rung, chosen[0], int(pace * seconds), rung.least(facts))
             break
         chosen = rung, config, pace
-    assert chosen is not None  # the first rung is for everyone
+    if chosen is None:
+        assert unfit is not None  # the first rung is for everyone
+        raise unfit
     rung, config, pace = chosen
     images = int(pace * seconds)
     config = with_fixed(settings(rung, images), fixed)

@@ -21,10 +21,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from biggan.config import Model, Optim
+from biggan.config import PLAIN, Augment, Model, Optim
 from biggan.distributed.processes import alone
 from biggan.models.build import skeleton
 from biggan.models.resample import down_conv, up_conv
+from biggan.training.adaptive import Adaptive
+from biggan.training.augment import NUMBERS
 from biggan.training.hardware import compute_dtype
 from biggan.training.steps import DBatch, GBatch, discriminator_step, generator_step
 
@@ -157,7 +159,14 @@ def _line(small: list[Any], large: list[Any]) -> Line:
 
 @cache
 def walk(
-    step: Literal["D", "G"], model: Model, optim: Optim, precision: str, gpu: bool, count: int, recompute: bool = False
+    step: Literal["D", "G"],
+    model: Model,
+    optim: Optim,
+    precision: str,
+    gpu: bool,
+    count: int,
+    recompute: bool = False,
+    augment: Augment = PLAIN,
 ) -> Walk:
     """Runs one step on the meta device.
 
@@ -169,18 +178,27 @@ def walk(
         gpu: Attention as GPUs have it, without the matrix of all pairs of pixels.
         count: Microbatches, 1 or 2; every further one is as the second.
         recompute: As in `config.Train`.
+        augment: What D sees, and its penalties.
 
     Raises:
         ConfigError: As `models.build.generator`.
     """
-    small, large = (_record(step, model, optim, precision, gpu, count, n, recompute) for n in (2, 3))
+    small, large = (_record(step, model, optim, precision, gpu, count, n, recompute, augment) for n in (2, 3))
     macs = _line([kernel.multiply_adds for kernel in small.kernels], [kernel.multiply_adds for kernel in large.kernels])
     names, sizes = tuple(kernel.name for kernel in small.kernels), _line(small.sizes, large.sizes)
     return Walk(names, macs, sizes, np.array(small.events))
 
 
 def _record(
-    step: str, model: Model, optim: Optim, precision: str, gpu: bool, count: int, microbatch: int, recompute: bool
+    step: str,
+    model: Model,
+    optim: Optim,
+    precision: str,
+    gpu: bool,
+    count: int,
+    microbatch: int,
+    recompute: bool,
+    augment: Augment,
 ) -> Recorder:
     G, D = skeleton(model)
     G.train(), D.train()
@@ -190,12 +208,15 @@ def _record(
     with torch.device("meta"), alone():
         x = torch.zeros(microbatch, model.image_channels, model.resolution, model.resolution)
         y, z = torch.zeros(microbatch, dtype=torch.long), torch.zeros(microbatch, model.dim_z)
+        u, adaptive = torch.zeros(2 * microbatch, NUMBERS), Adaptive(augment, x.device)
         for resample in (up_conv, down_conv):  # makes the matrices that these keep for good
             resample(x, torch.zeros(1, model.image_channels, 3, 3), None)
         with recorder, _Attention() if gpu else contextlib.nullcontext():
             if step == "D":
                 x = x.contiguous(memory_format=torch.channels_last)
-                discriminator_step(G, D, _Still(D), [DBatch(x, y, z, y)] * count, optim)
+                batch = DBatch(x, y, z, y, u if augment.augment else None, u if augment.consistency else None)
+                discriminator_step(G, D, _Still(D), [batch] * count, optim, adaptive)
             else:
-                generator_step(G, D, _Still(G), [GBatch(z, y)] * count, optim)
+                seen = u[:microbatch] if augment.augment else None
+                generator_step(G, D, _Still(G), [GBatch(z, y, seen)] * count, optim, adaptive)
     return recorder

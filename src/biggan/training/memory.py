@@ -61,7 +61,9 @@ def estimate(config: Config, ranks: int = 1, *, gpu: bool = False) -> Need:
     count = min(2, share // microbatch)
     train = config.train
     peaks = (
-        walk(step, config.model, config.optim, train.precision, gpu, count, train.recompute).peak(microbatch)
+        walk(step, config.model, config.optim, train.precision, gpu, count, train.recompute, config.augment).peak(
+            microbatch
+        )
         for step in ("D", "G")
     )
     others = FLOAT * g, FLOAT * d  # gradients of the network that does not step

@@ -25,7 +25,7 @@ def multiply_adds(config: Config, microbatch: int, accumulation: int, *, gpu: bo
     for step, times in (("D", config.optim.d_steps), ("G", 1)):
         weights = {1: 1} if accumulation == 1 else {1: 2 - accumulation, 2: accumulation - 1}
         for count, weight in weights.items():  # the first microbatch and, as often as it comes, the second
-            found = walk(step, config.model, config.optim, train.precision, gpu, count, train.recompute)
+            found = walk(step, config.model, config.optim, train.precision, gpu, count, train.recompute, config.augment)
             total += times * weight * sum(kernel.multiply_adds for kernel in found.kernels(microbatch))
     return total
 

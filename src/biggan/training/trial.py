@@ -11,6 +11,7 @@ from torch import Tensor
 
 from biggan.config import Config
 from biggan.distributed.processes import alone
+from biggan.training.compiling import check_compiler
 from biggan.training.hardware import compute_dtype
 from biggan.training.loop import Training, iterate
 
@@ -41,8 +42,10 @@ def iteration_seconds(config: Config, accumulation: int, device: torch.device = 
         device: Where to compute.
 
     Raises:
-        ConfigError: The networks cannot be built.
+        ConfigError: The networks cannot be built, or are to be compiled and cannot be.
     """
+    if config.train.compile:
+        check_compiler()
     one = _least(config, 1, device)
     return one if accumulation == 1 else one + (accumulation - 1) * (_least(config, 2, device) - one)
 
@@ -68,3 +71,5 @@ def _wait(device: torch.device) -> None:
     """Until all is computed."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
