@@ -5,11 +5,12 @@ What Python users and the command line both use. Not here: what is measured and 
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from biggan.config import Data, Model
+from biggan.config import Data
 from biggan.data.packed import Packed, default_cache, prepare
 from biggan.distributed.collective import first_on_each_machine, highest, lead
 from biggan.distributed.processes import meeting, rank, world_size
@@ -19,6 +20,8 @@ from biggan.evaluation.measure import measured, usual
 from biggan.evaluation.names import parse_names
 from biggan.models.bundle import Bundle, write_card
 from biggan.models.measured import append
+from biggan.run_record import image_settings
+from biggan.sampling.pipeline import Pipeline
 from biggan.training.hardware import pick_device
 from biggan.training.interrupt import StopRequest
 from biggan.workflow import load
@@ -85,7 +88,7 @@ def evaluate(
             if world_size() == 1:  # several stop together, between two parts
                 stop_all()
 
-        packs = first_on_each_machine(lambda: _packs(pipe.config, data, test_data, partial(show, "packing")))
+        packs = first_on_each_machine(lambda: _packs(pipe, data, test_data, partial(show, "packing")))
         file = None if inception is None else Path(inception)
         kept = default_cache() if cache is None else Path(cache)
         material = Material(pipe, packs, seed, truncation, threshold, kept, file, show, stop_all)
@@ -105,13 +108,13 @@ def _written(record: dict[str, Any], folder: Path | None, bundle: Bundle) -> Non
 
 
 def _packs(
-    config: Model, data: str | Path | None, test_data: str | Path | None, packing: Callable[[int, int], None]
+    pipe: Pipeline, data: str | Path | None, test_data: str | Path | None, packing: Callable[[int, int], None]
 ) -> dict[Split, Packed]:
-    """The real images by split, at the model's size and with its channels."""
+    """The real images by split, at the model's size and with its channels, made into squares as its run made them."""
     given: dict[Split, str | Path | None] = {"train": data, "test": test_data}
-    wanted = Data(channels=config.image_channels)
+    wanted = replace(image_settings(pipe.bundle.path) or Data(), channels=pipe.config.image_channels)
     return {
-        split: prepare(str(source), config.resolution, wanted, packing)
+        split: prepare(str(source), pipe.config.resolution, wanted, packing)
         for split, source in given.items()
         if source is not None
     }

@@ -1,7 +1,8 @@
-"""The settings of a run: five frozen dataclasses, checked when made, to JSON and back.
+"""The settings of a run: five frozen dataclasses, checked when made.
 
 A field is a command-line flag (`lr_g` is `--lr-g`) and its docstring is the flag's help. What is not here: where
-the images are and where the run goes (`workflow.train` takes both), and what published runs set (`presets.py`).
+the images are and where the run goes (`workflow.train` takes both), what published runs set
+(`presets.py`), and JSON (`config_json.py`).
 """
 
 import dataclasses
@@ -9,7 +10,7 @@ import itertools
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from biggan.errors import ConfigError
 
@@ -18,8 +19,6 @@ SMALL_RESOLUTIONS = (8, 16)  # of generators whose blocks are listed
 DEEP_ONLY = ("g_depth", "d_depth", "g_blocks", "d_blocks", "condition", "wide_output")
 
 KINDS = ("color", "translation", "scale", "cutout")
-
-Config_ = TypeVar("Config_")
 
 
 def _require(ok: bool, name: str, value: object, allowed: str) -> None:

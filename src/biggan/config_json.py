@@ -28,7 +28,8 @@ def from_json(kind: type[Config_], values: object, where: str = "config") -> Con
         where: Name of the file or field, for messages.
 
     Raises:
-        ConfigError: Not an object, an unknown field (the nearest is offered), a wrong type, or a bad value.
+        ConfigError: Not an object, an unknown field (the nearest is offered), a missing one, a wrong type, or a bad
+            value.
     """
     if not isinstance(values, dict):
         raise ConfigError(f"{where} must be a JSON object, and is {type(values).__name__}.")
@@ -36,6 +37,9 @@ def from_json(kind: type[Config_], values: object, where: str = "config") -> Con
     for name in values:
         if name not in hints:
             raise ConfigError(f"{where} has an unknown field {str(name)[:80]!r}{nearest(str(name)[:80], list(hints))}.")
+    for each in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if each.default is each.default_factory is dataclasses.MISSING and each.name not in values:
+            raise ConfigError(f"{where} lacks the field {each.name!r}.")
     return kind(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()})
 
 

@@ -1,6 +1,8 @@
 """`biggan info`: what a model or run folder is."""
 
+import contextlib
 import json
+import stat
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,8 +56,18 @@ def describe(path_or_name: str | Path) -> dict[str, Any]:
     if is_run:
         facts |= {"states": [int(state.name) for state in list_states(path)], "figures": _last_figures(path)}
         facts["done"] = _is_done(path, facts)
-    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
-    return {**facts, "files": {file.name: file.stat().st_size for file in files}}
+    return {**facts, "files": _sizes(sorted(path.iterdir()) if path.is_dir() else [path])}
+
+
+def _sizes(places: list[Path]) -> dict[str, int]:
+    """Bytes of those that are files; a run renames its own meanwhile."""
+    sizes = {}
+    for place in places:
+        with contextlib.suppress(FileNotFoundError):
+            found = place.stat()
+            if stat.S_ISREG(found.st_mode):
+                sizes[place.name] = found.st_size
+    return sizes
 
 
 def _model_facts(bundle: Bundle) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def run(argv: list[str]) -> None:
             max_time: Minutes after which this sitting stops with everything saved.
             hang_minutes: Under torchrun, minutes without an iteration after which a process that hangs is ended.
             track: Curves for TensorBoard besides, in tensorboard/ of the run.
-            dry_run: Print the settings, sizes and memory, and do nothing.
+            dry_run: Print the settings, sizes and memory, and do not train; images are packed, and fetched, for it.
         """
         for flag, given, kept, instead in (
             ("--num-classes", model.num_classes, base.model.num_classes, "--no-labels trains without classes"),

@@ -214,7 +214,9 @@ def command(history: History) -> str:
         flags = as_flags(from_json(Config, history.part("config"), "run.json"))
     except (ConfigError, ModelError, ValueError):
         return ""
-    return shlex.join(["biggan", "train", "--data", place_name(str(source)), *flags])
+    init = history.part("init").get("source")
+    begin = ["--init", place_name(str(init))] if init else []
+    return shlex.join(["biggan", "train", "--data", place_name(str(source)), *begin, *flags])
 
 
 def _value(value: object) -> str:

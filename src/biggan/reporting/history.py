@@ -134,12 +134,18 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 def _figures(path: Path) -> list[Figures]:
     rows = [
-        {name: float(value) for name, value in line.items() if type(value) in (int, float) and math.isfinite(value)}
-        for line in _lines(path, MOST_STATS)
+        {name: float(value) for name, value in line.items() if _is_finite(value)} for line in _lines(path, MOST_STATS)
     ]
     rows = [row for row in rows if "images" in row]
     looks = [row for row in rows if LOOK in row]
     return looks or rows
+
+
+def _is_finite(value: object) -> bool:
+    try:
+        return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
 def _sheets(folder: Path) -> list[tuple[int, Path]]:

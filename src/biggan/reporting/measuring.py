@@ -142,8 +142,13 @@ class Neighbours(NamedTuple):
     """Of training images."""
 
 
-def neighbours(material: Material, eyes: Eyes, count: int) -> Neighbours:
+LEAST_IMAGES = 20  # of training: two are left out as a yardstick
+
+
+def neighbours(material: Material, eyes: Eyes, count: int) -> Neighbours | None:
     """Compares drawn images with training images, and so many left-out training images with the others as a yardstick.
+
+    None where half of those that were left out have an exact twin among the others, so that there is no yardstick.
 
     Raises:
         DataError: The features are not finite.
@@ -159,12 +164,15 @@ def neighbours(material: Material, eyes: Eyes, count: int) -> Neighbours:
     kept[left_out] = False
     yardstick = nearest_neighbours(real[left_out], real[kept]).distances[:, 0]
     found = nearest_neighbours(fake, real, min(NEAREST, compared))
-    distances, labels = found.distances[:, 0] / yardstick.median(), material.drawn.labels(0, count)
+    usual = yardstick.median()
+    if not usual > 0:
+        return None
+    distances, labels = found.distances[:, 0] / usual, material.drawn.labels(0, count)
     suspects = [
         Suspect(material.seed + i, int(labels[i]), float(distances[i]), rows[found.indices[i]].tolist())
         for i in distances.argsort()[:SUSPECTS].tolist()
     ]
-    both = {"drawn images": distances, "training images left out": yardstick / yardstick.median()}
+    both = {"drawn images": distances, "training images left out": yardstick / usual}
     return Neighbours(
         suspects,
         _histogram(both),

@@ -204,14 +204,19 @@ def _measured(material: Material, count: int) -> dict[str, Any]:
     packed = material.packs.get("train")
     if packed is None or count == 0:
         return {}
+    if packed.num_images < measuring.LEAST_IMAGES:
+        few = f"Not measured: that takes {measuring.LEAST_IMAGES} training images, and there are {packed.num_images}."
+        return {"lacking": few}
     config = material.pipe.config
     device = material.pipe.generator.linear.weight.device
     eyes = measuring.trained_eyes(config.resolution, config.image_channels, device)
     curve = measuring.truncation_curve(material, eyes, count)
     near = measuring.neighbours(material, measuring.random_eyes(config.image_channels), count)
+    found = {"curve": curve, "curve_frame": framed(curve.chart)}
+    if near is None:
+        return {**found, "lacking": "Not measured: so many training images are there twice that there is no yardstick."}
     return {
-        "curve": curve,
-        "curve_frame": framed(curve.chart),
+        **found,
         "near": near,
         "near_frame": framed(near.chart),
         "suspects": drawing.suspects(material, near),
