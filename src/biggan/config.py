@@ -332,7 +332,7 @@ class Train:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of convolutions and matrix products; auto: bfloat16 where the hardware has it."""
     compile: bool = False
-    """Compile the networks by torch.compile: slow to start, then faster; needs a C++ compiler."""
+    """Compile the networks by torch.compile: slow to start, and no gain on two cores; needs a C++ compiler."""
     save_images: int = 50_000
     """Images between saved states."""
     sheet_images: int = 25_000

@@ -50,6 +50,7 @@ def run(argv: list[str]) -> None:
         preset: str = DEFAULT_PRESET,
         model: OmitArgPrefixes[config.Model] = base.model,
         images: OmitArgPrefixes[config.Data] = base.data,
+        augment: OmitArgPrefixes[config.Augment] = base.augment,
         optim: OmitArgPrefixes[config.Optim] = base.optim,
         train: OmitArgPrefixes[config.Train] = base.train,
         gpus: int | None = None,
@@ -100,7 +101,9 @@ def run(argv: list[str]) -> None:
                 raise ConfigError(f"--{name.replace('_', '-')} is {value:g}; allowed is above 0.")
         cpu = torch.device("cpu")
         precision = train.precision if train.precision != "auto" else "bfloat16" if gpu else pick_precision("auto", cpu)
-        settings = Config(model=model, data=images, optim=optim, train=replace(train, precision=precision))
+        settings = Config(
+            model=model, data=images, augment=augment, optim=optim, train=replace(train, precision=precision)
+        )
         each = gpu_memory * 2**30 if gpu else cpu_memory and cpu_memory * 2**30
         links = _links(gpu, devices, per_node, (link, link_latency, network, network_latency))
         made = plan(settings, devices, each or installed_memory(cpu) / devices, gpu=gpu, links=links)

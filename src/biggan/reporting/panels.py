@@ -82,6 +82,21 @@ PANELS = (
         {"label_sense": "told from wrong ones"},
         "How often D prefers a real image with its own label; 0.5 is chance, towards which it falls as G gets good.",
     ),
+    Panel(
+        "Pictures that can be told apart",
+        {"recognised": "nearest to their own class"},
+        "Share of drawn images nearest to real ones of their own class, by the random network; rises to what it sees.",
+    ),
+    Panel(
+        "Known by heart",
+        {"by_heart": "training images against held-out ones"},
+        "How often D finds a training image more real than a held-out one; 0.5 is chance, near 1 D has learnt them.",
+    ),
+    Panel(
+        "D's sign on real images",
+        {"d_sign": "mean"},
+        "What adaptive augmentation steers by: above its target the share of augmented images rises, below it falls.",
+    ),
 )
 
 SPREADS = {spread for panel in PANELS for spread in panel.spread.values()}
