@@ -191,19 +191,13 @@ def test_a_finished_budget_run_is_done_for_info_and_for_the_report(finished: Pat
     assert facts.status(read_history(finished), None).startswith("Finished")
 
 
-@pytest.mark.parametrize(("given", "count"), [({"microbatch": 2}, 4), ({}, 1)])
-def test_the_trial_takes_the_microbatch_that_was_given(
-    given: dict[str, object], count: int, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[tuple[int | None, int]] = []
-
-    def seconds(config: Config, accumulation: int, device: torch.device) -> float:
-        seen.append((config.train.microbatch, accumulation))
-        return 1.0
-
-    monkeypatch.setattr(budgeting, "iteration_seconds", seconds)
-    budgeting.settle(str(images), tmp_path / "run", "1m", {**TINY, **given})
-    assert seen == [(8 // count, count)]
+def test_the_trial_takes_the_microbatch_that_was_given_or_that_fits() -> None:
+    grey, config = Facts(num_images=60, num_classes=3, channels=1, side=28), presets.preset("tiny")
+    for given, count in ((None, 1), (2, 4)):
+        train = replace(config.train, batch_size=8, microbatch=given)
+        tried, accumulation = budgeting.for_trial(replace(config, train=train), grey, torch.device("cpu"))
+        assert (tried.train.microbatch, accumulation) == (8 // count, count)
+        assert (tried.model.num_classes, tried.model.image_channels) == (3, 1)
 
 
 def test_what_cannot_be_is_said_before_the_trial(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from statistics import median
 from typing import BinaryIO
 
 import numpy as np
+import torch
 
 from biggan import atomic
 from biggan.config import Config, Data
@@ -84,17 +85,31 @@ def settle(
     place = pick_device(device)
 
     def speed(config: Config) -> float:
-        model = replace(config.model, num_classes=facts.num_classes, image_channels=facts.channels)
-        precision = pick_precision(config.train.precision, place)
-        settings = fitted(replace(config, model=model, train=replace(config.train, precision=precision)), place)
-        batch = settings.train.batch_size
-        train = replace(settings.train, microbatch=settings.train.microbatch or batch)
-        took = iteration_seconds(replace(settings, train=train), batch // (train.microbatch or batch), place)
-        return config.optim.d_steps * batch / took
+        tried, accumulation = for_trial(config, facts, place)
+        return tried.optim.d_steps * tried.train.batch_size / iteration_seconds(tried, accumulation, place)
 
     choice = choose(facts, seconds, speed, fixed)
     reasons = tuple(choice.reasons)
     return choice.config, Budget(seconds=seconds, images_per_second=choice.images_per_second, reasons=reasons)
+
+
+def for_trial(config: Config, facts: Facts, device: torch.device) -> tuple[Config, int]:
+    """Settings as a trial runs them, and the microbatches of a step: those that are given, or else that fit.
+
+    Args:
+        config: As they may be chosen.
+        facts: Of the data.
+        device: Where the run will be.
+
+    Raises:
+        OutOfMemory: Not even one image fits.
+    """
+    model = replace(config.model, num_classes=facts.num_classes, image_channels=facts.channels)
+    train = replace(config.train, precision=pick_precision(config.train.precision, device))
+    config = fitted(replace(config, model=model, train=train), device)
+    batch = config.train.batch_size
+    microbatch = config.train.microbatch or batch
+    return replace(config, train=replace(config.train, microbatch=microbatch)), batch // microbatch
 
 
 def _begun(out: Path) -> tuple[Config, Budget]:

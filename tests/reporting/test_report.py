@@ -11,6 +11,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from reports import HOSTILE
@@ -18,10 +19,15 @@ from tiny_models import MODEL, make_folder
 
 import biggan
 from biggan import atomic
+from biggan.config import Data
+from biggan.data.packed import prepare
 from biggan.errors import ConfigError, DataError
+from biggan.evaluation.material import Material
+from biggan.reporting.measuring import neighbours, random_eyes
 from biggan.reporting.panels import PANELS, READINGS
 from biggan.sampling.grids import opaque
 
+BEYOND = '{"images": 128, "distance": 1' + 400 * "0" + "}\n"  # of all floats
 SECTIONS = ["classes", "time", "measured", "truncation", "ways", "neighbours", "curves", "incidents", "settings"]
 
 
@@ -230,12 +236,30 @@ def test_images_that_are_gone_are_said_to_be(run: Path, tmp_path: Path) -> None:
     assert "(away) are not where they were" in page.text["neighbours"]
 
 
+def test_of_few_images_nothing_is_measured_and_the_page_says_so(
+    images: Path, train: Callable[..., Path], tmp_path: Path
+) -> None:
+    with np.load(images) as found:
+        np.savez(tmp_path / "few.npz", x=found["x"][:15], y=found["y"][:15], class_names=found["class_names"])
+    page = written(train(tmp_path / "few.npz", tmp_path / "run"), tmp_path / "page.html", images=50)
+    assert [section["id"] for section in page.all("section")] == SECTIONS
+    assert "Not measured: that takes 20 training images, and there are 15." in page.text["neighbours"]
+
+
+def test_images_that_are_all_there_twice_are_no_yardstick(run: Path, images: Path, tmp_path: Path) -> None:
+    with np.load(images) as found:
+        np.savez(tmp_path / "twice.npz", x=np.repeat(found["x"], 2, 0), y=np.repeat(found["y"], 2))
+    packed = prepare(str(tmp_path / "twice.npz"), 32, Data(channels=1))
+    material = Material(biggan.load(run), {"train": packed}, 0, None, None, tmp_path, None, lambda *shown: None)
+    assert neighbours(material, random_eyes(1), 24) is None
+
+
 def test_damaged_and_foreign_files_of_a_run_are_passed_over(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     Image.new("RGB", (8, 8), "red").save(tmp_path / "secret.png")
     incident = {"incident": 1, "images": "many", "reason": ["x"], "pictures": ["../secret.png", "a\0b"]}
     (copy / "incidents.jsonl").write_text(json.dumps(incident) + "\n[1]\n{" + "\n")
-    (copy / "stats.jsonl").write_text('{"images": 64, "distance": NaN}\n[]\n{"distance": 1}\n' + "[" * 100_000)
+    (copy / "stats.jsonl").write_text('{"images": 64, "distance": NaN}\n[]\n{"distance": 1}\n' + BEYOND + "[" * 100_000)
     next((copy / "sheets").iterdir()).write_bytes(b"no picture")
     (copy / "sheets" / "x.png").write_bytes(b"")
     page = written(copy, tmp_path / "page.html", images=0)
