@@ -174,3 +174,9 @@ def test_figures_that_are_missing_are_no_complaint() -> None:
     guard = Guard()
     for i in range(1, 40):
         assert guard.judge(i * STEP, {"d_real": 0.1, "d_fake": -0.1}) is None
+
+
+def test_good_pictures_may_jump_as_in_a_healthy_demo() -> None:
+    guard = Guard()
+    looks = [HEALTHY | {"distance": distance} for distance in [0.06] * 20 + [0.31] * 6]
+    assert [guard.judge(1000 * i, look) for i, look in enumerate(looks, 1)] == [None] * len(looks)

@@ -18,6 +18,7 @@ WARM_UP = 5  # looks from when G begins to learn, in which only NaN and Inf coun
 
 JUMP = 2.5  # times the usual distance
 RISE = 2.0  # times the lowest distance that lasted
+NEAR = 0.5  # a distance up to which pictures are good, and its jumps are the noise of few pictures
 POOR = 0.4  # share of the real images' diversity
 BLENDED = 0.4  # of the usual share of pictures that are nearest to their own class, above chance
 TOLD = 0.25  # of that share above chance, from which classes can be told at all
@@ -160,10 +161,10 @@ class Guard:
         far = f"drawn images are {distance:.2g} from the real ones"
         few = f"drawn images of a class differ by {diversity:.0%} of what real ones do"
         return [
-            ("jump", f"{far}, usual was {usual:.2g}" if distance > JUMP * usual else ""),
+            ("jump", f"{far}, usual was {usual:.2g}" if distance > max(JUMP * usual, NEAR) else ""),
             ("poor", few if diversity < POOR else ""),
             ("blended", self._blended(figures)),
-            ("rise", f"{far}, and had been {lowest:.2g}" if distance > RISE * lowest else ""),
+            ("rise", f"{far}, and had been {lowest:.2g}" if distance > max(RISE * lowest, NEAR) else ""),
         ]
 
     def _blended(self, figures: Mapping[str, float]) -> str:
