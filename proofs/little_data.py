@@ -161,7 +161,7 @@ class Run:
         for part in ("G", "D", "G_ema"):
             getattr(run, part).load_state_dict(saved.tensors[part])
         for part in ("optim_g", "optim_d"):
-            state.load_optimizer(getattr(run, part), saved.tensors[part])
+            getattr(run, part).load(saved.tensors[part])
         run.adaptive.load(saved.tensors["adaptive"])
         run.images = saved.images
         return saved.record["used"], saved.record["done"]
@@ -172,7 +172,7 @@ class Run:
         with self.points.open("a") as lines:
             lines.write(json.dumps(about | values) + "\n")
         tensors = {part: dict(getattr(run, part).state_dict()) for part in ("G", "D", "G_ema")}
-        tensors |= {part: state.optimizer_tensors(getattr(run, part)) for part in ("optim_g", "optim_d")}
+        tensors |= {part: getattr(run, part).tensors() for part in ("optim_g", "optim_d")}
         record = {"used": used, "done": done}
         state.save_state(self.place, run.images, tensors | {"adaptive": run.adaptive.tensors()}, record)
         state.prune(self.place, 1)

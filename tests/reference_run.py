@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from biggan.config import Optim
 from biggan.distributed.processes import share
 from biggan.models.build import discriminator, generator
+from biggan.training.adam import Adam
 from biggan.training.ema import averaged_copy, ema_decay, update_average
-from biggan.training.loop import adam
 from biggan.training.losses import d_loss, g_loss
 from biggan.training.steps import DBatch, GBatch, discriminator_step, generator_step
 
@@ -32,8 +32,8 @@ class ReferenceRun:
         self.optim = Optim(
             lr_g=1e-4, lr_d=4e-4, adam_eps=model.sn_eps, ortho_g=1e-4, ortho_kind="reference", ema_decay=0.9
         )
-        self.optim_g = adam(self.G, self.optim.lr_g, self.optim)
-        self.optim_d = adam(self.D, self.optim.lr_d, self.optim)
+        self.optim_g = Adam.of(self.G, self.optim.lr_g, self.optim)
+        self.optim_d = Adam.of(self.D, self.optim.lr_d, self.optim)
         self.G_ema = averaged_copy(self.G)
         self.inputs = golden(f"{name}/train_inputs")
         self.gradients: dict[str, Tensor] = {}

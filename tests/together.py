@@ -19,8 +19,9 @@ from biggan.errors import DiskFailed
 from biggan.latents import Stream
 from biggan.models.statistics import standing_row
 from biggan.training import state
+from biggan.training.adam import Adam
 from biggan.training.ema import averaged_copy
-from biggan.training.loop import Training, adam, iterate
+from biggan.training.loop import Training, iterate
 
 MODEL = Model(
     resolution=32,
@@ -56,7 +57,7 @@ def begun(config: Config) -> Training:
     run = Training(replace(config, train=replace(config.train, microbatch=micro)), torch.device("cpu"))
     run.G.double(), run.D.double()
     run.G_ema = averaged_copy(run.G)
-    run.optim_g, run.optim_d = adam(run.G, 1e-3, OPTIM), adam(run.D, 1e-3, OPTIM)
+    run.optim_g, run.optim_d = Adam.of(run.G, 1e-3, OPTIM), Adam.of(run.D, 1e-3, OPTIM)
     return run
 
 
@@ -99,11 +100,11 @@ def go_on(folder: Path, iterations: int = 3) -> None:
         for name in ("G", "D", "G_ema"):
             getattr(run, name).load_state_dict(saved.tensors[name])
         for name in ("optim_g", "optim_d"):
-            state.load_optimizer(getattr(run, name), saved.tensors[name])
+            getattr(run, name).load(saved.tensors[name])
     for _ in range(iterations):
         iterate(run, Noted(folder / f"images.{rank()}"))
     tensors = {name: dict(getattr(run, name).state_dict()) for name in ("G", "D", "G_ema")}
-    tensors |= {name: state.optimizer_tensors(getattr(run, name)) for name in ("optim_g", "optim_d")}
+    tensors |= {name: getattr(run, name).tensors() for name in ("optim_g", "optim_d")}
     lead(lambda: state.save_state(folder, run.images, tensors, {}) and None)
 
 

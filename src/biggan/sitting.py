@@ -136,8 +136,8 @@ class Sitting:
                 for name, network in self.networks.items():
                     network.load_state_dict(saved.tensors[name])
                 self.run.images, self.seconds_before = saved.images, float(saved.record["seconds"])
-                state.load_optimizer(self.run.optim_g, saved.tensors["optim_g"])
-                state.load_optimizer(self.run.optim_d, saved.tensors["optim_d"])
+                self.run.optim_g.load(saved.tensors["optim_g"])
+                self.run.optim_d.load(saved.tensors["optim_d"])
                 self.overseer.recall(saved.record)
                 if "adaptive" in saved.tensors:  # not in states from before there was one
                     self.run.adaptive.load(saved.tensors["adaptive"])
@@ -257,7 +257,7 @@ class Sitting:
     def _tensors(self) -> dict[str, dict[str, Tensor]]:
         run = self.run
         networks = {name: dict(network.state_dict()) for name, network in self.networks.items()}
-        optimizers = {name: state.optimizer_tensors(getattr(run, name)) for name in ("optim_g", "optim_d")}
+        optimizers = {name: getattr(run, name).tensors() for name in ("optim_g", "optim_d")}
         return networks | optimizers | {"adaptive": run.adaptive.tensors()}
 
     def _broken(self) -> str | None:

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from biggan import presets
 from biggan.config import PLAIN, Augment
+from biggan.training.adam import Adam
 from biggan.training.augment import augmented
-from biggan.training.loop import Training, adam, d_batches, g_batches, iterate
+from biggan.training.loop import Training, d_batches, g_batches, iterate
 from biggan.training.losses import d_loss
 from biggan.training.regularizers import consistency_penalty, lecam_penalty
-from biggan.training.state import load_optimizer, optimizer_tensors
 from biggan.training.steps import CONSISTENT, discriminator_step, generator_step
 
 CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ def training(augment: Augment, microbatch: int | None = None, model=MODEL) -> Tr
     train = replace(base.train, microbatch=microbatch)
     run = Training(replace(base, model=model, train=train, augment=augment), CPU)
     run.G.double(), run.D.double(), run.G_ema.double()
-    run.optim_g, run.optim_d = (adam(network, 1e-3, base.optim) for network in (run.G, run.D))
+    run.optim_g, run.optim_d = (Adam.of(network, 1e-3, base.optim) for network in (run.G, run.D))
     return run
 
 
@@ -118,7 +118,7 @@ def test_frozen_blocks_stay_and_the_state_of_the_optimizer_is_whole(model, stem)
     for name, weight in weights(run).items():
         assert torch.equal(weight, before[name]) == name.startswith(stay), name
     fresh = training(replace(PLAIN, freeze_d=2), model=model)
-    load_optimizer(fresh.optim_d, optimizer_tensors(run.optim_d))
+    fresh.optim_d.load(run.optim_d.tensors())
 
 
 def test_g_is_held_for_the_images_that_were_asked_for():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from biggan import atomic
 from biggan.errors import Diverged, ModelError, RunInUse
@@ -21,9 +21,7 @@ from biggan.training.runlock import RunLock
 from biggan.training.state import (
     list_states,
     load_latest,
-    load_optimizer,
     load_state,
-    optimizer_tensors,
     prune,
     save_state,
 )
@@ -184,47 +182,6 @@ def test_a_state_that_is_no_state_is_refused_even_with_right_sums(tmp_path: Path
         load_state(good)
 
 
-def make_adam(fused: bool, channels_last: bool) -> tuple[nn.Module, torch.optim.Adam]:
-    torch.manual_seed(1)
-    net: nn.Module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten(), nn.LazyLinear(2))
-    net(torch.zeros(1, 3, 6, 6))
-    if channels_last:
-        net = net.to(memory_format=torch.channels_last)
-    return net, torch.optim.Adam(net.parameters(), lr=1e-2, betas=(0.0, 0.999), eps=1e-6, fused=fused)
-
-
-def step(net: nn.Module, optimizer: torch.optim.Adam, times: int) -> None:
-    for i in range(times):
-        x = torch.linspace(-1, 1 + i, 2 * 3 * 36).view(2, 3, 6, 6)
-        optimizer.zero_grad()
-        net(x).square().sum().backward()
-        optimizer.step()
-
-
-@pytest.mark.filterwarnings("ignore:Lazy modules")
-@pytest.mark.parametrize("fused", [False, True])
-@pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("before", [0, 3])
-def test_a_resumed_optimizer_takes_the_same_steps_bit_for_bit(
-    tmp_path: Path, fused: bool, channels_last: bool, before: int
-) -> None:
-    net, adam = make_adam(fused, channels_last)
-    step(net, adam, before)
-    save_state(tmp_path, 1, {"G": net.state_dict(), "optim_g": optimizer_tensors(adam)}, {})
-    state = load_latest(tmp_path, never)
-    assert state is not None
-    resumed, resumed_adam = make_adam(fused, channels_last)
-    resumed.load_state_dict(state.tensors["G"])
-    load_optimizer(resumed_adam, state.tensors["optim_g"])
-    step(net, adam, 2)
-    step(resumed, resumed_adam, 2)
-    for a, b in zip(net.parameters(), resumed.parameters(), strict=True):
-        assert torch.equal(a, b)
-    assert [t.stride() for t in optimizer_tensors(adam).values()] == [
-        t.stride() for t in optimizer_tensors(resumed_adam).values()
-    ]
-
-
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=["float32", "bfloat16"])
 def test_a_run_put_back_iterates_as_if_it_had_not_stopped(tmp_path: Path, dtype: torch.dtype | None) -> None:
     config = preset("tiny")
@@ -233,7 +190,7 @@ def test_a_run_put_back_iterates_as_if_it_had_not_stopped(tmp_path: Path, dtype:
 
     def everything(run: Training) -> Groups:
         held = {name: dict(getattr(run, name).state_dict()) for name in networks}
-        return held | {name: optimizer_tensors(getattr(run, name)) for name in optimizers}
+        return held | {name: getattr(run, name).tensors() for name in optimizers}
 
     iterate(run, data)
     save_state(tmp_path, run.images, everything(run), {})
@@ -242,25 +199,12 @@ def test_a_run_put_back_iterates_as_if_it_had_not_stopped(tmp_path: Path, dtype:
     for name in networks:
         getattr(resumed, name).load_state_dict(state.tensors[name])
     for name in optimizers:
-        load_optimizer(getattr(resumed, name), state.tensors[name])
+        getattr(resumed, name).load(state.tensors[name])
     resumed.images = state.images
     iterate(run, data), iterate(resumed, data)
     found = everything(resumed)
     for group, expected in everything(run).items():
         assert all(torch.equal(tensor, found[group][name]) for name, tensor in expected.items())
-
-
-@pytest.mark.filterwarnings("ignore:Lazy modules")
-def test_an_optimizer_of_other_networks_is_refused() -> None:
-    net, adam = make_adam(False, False)
-    step(net, adam, 1)
-    saved = optimizer_tensors(adam)
-    other = torch.optim.Adam(nn.Linear(2, 2).parameters(), lr=1e-3, betas=(0.0, 0.999))
-    half = {name: tensor for name, tensor in saved.items() if not name.startswith("0.")}
-    wide = {**saved, "0.exp_avg": torch.zeros(1)}  # would broadcast
-    for optimizer, values in ((other, saved), (adam, half), (adam, wide)):
-        with pytest.raises(ModelError, match="other networks"):
-            load_optimizer(optimizer, values)
 
 
 HOLD = """

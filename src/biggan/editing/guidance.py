@@ -23,7 +23,8 @@ from biggan.errors import Diverged, ModelError
 from biggan.models.inference import inference_ready
 from biggan.models.network import Generator
 from biggan.models.statistics import Statistics
-from biggan.training.state import Tensors, load_optimizer, optimizer_tensors
+from biggan.training.adam import Adam
+from biggan.training.state import Tensors
 
 RULER = 0  # the step whose cut-outs measure a picture; steps of optimisation begin at 1
 
@@ -73,7 +74,7 @@ class Guide:
         self.table = class_table(G)
         self.average = Average([self.z, self.logits], settings.ema_decay)
         moved = [self.z, self.logits] if G.num_classes else [self.z]
-        self.optimizer = torch.optim.Adam(moved, settings.lr)
+        self.optimizer = Adam(moved, settings.lr)
         self.done = 0
         self.best = self.average.value()
         self.best_score = torch.full((len(seeds),), -math.inf)
@@ -144,7 +145,7 @@ class Guide:
 
     def tensors(self) -> Tensors:
         """All that a resumed run needs beside the settings."""
-        adam = {f"adam.{name}": tensor for name, tensor in optimizer_tensors(self.optimizer).items()}
+        adam = {f"adam.{name}": tensor for name, tensor in self.optimizer.tensors().items()}
         return adam | {name: tensor.detach() for name, tensor in self._named().items()}
 
     def load(self, tensors: Mapping[str, Tensor], done: int) -> None:
@@ -158,7 +159,7 @@ class Guide:
         shapes = {name: tensor.shape for name, tensor in tensors.items() if name in named}
         if shapes != {name: tensor.shape for name, tensor in named.items()}:
             raise ModelError("The saved state is of other latents; give another --out.")
-        load_optimizer(self.optimizer, adam)
+        self.optimizer.load(adam)
         with torch.no_grad():
             for name, tensor in named.items():
                 tensor.copy_(tensors[name])

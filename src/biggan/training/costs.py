@@ -109,14 +109,14 @@ class _Attention(TorchFunctionMode):
         return torch.ops.aten._scaled_dot_product_efficient_attention(*args, None, True, 0.0, False, **given)[0]
 
 
-class _Still(torch.optim.Optimizer):
+class _Still:
     """An optimizer that leaves all as it is; what Adam does is added by arithmetic."""
 
-    def __init__(self, network: torch.nn.Module) -> None:
-        super().__init__(network.parameters(), {})
+    def zero_grad(self) -> None:
+        """There are no gradients before the one step that is walked."""
 
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        return None
+    def step(self) -> None:
+        """Nothing moves."""
 
 
 Line = NDArray[np.float64]
@@ -215,8 +215,8 @@ def _record(
             if step == "D":
                 x = x.contiguous(memory_format=torch.channels_last)
                 batch = DBatch(x, y, z, y, u if augment.augment else None, u if augment.consistency else None)
-                discriminator_step(G, D, _Still(D), [batch] * count, optim, adaptive)
+                discriminator_step(G, D, _Still(), [batch] * count, optim, adaptive)
             else:
                 seen = u[:microbatch] if augment.augment else None
-                generator_step(G, D, _Still(G), [GBatch(z, y, seen)] * count, optim, adaptive)
+                generator_step(G, D, _Still(), [GBatch(z, y, seen)] * count, optim, adaptive)
     return recorder

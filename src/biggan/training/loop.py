@@ -18,6 +18,7 @@ from biggan.distributed.watchdog import alive
 from biggan.latents import Stream
 from biggan.models.build import build
 from biggan.models.network import Generator
+from biggan.training.adam import Adam
 from biggan.training.adaptive import Adaptive
 from biggan.training.augment import NUMBERS
 from biggan.training.compiling import compile_network
@@ -58,8 +59,8 @@ class Training:
         self.G.recompute = self.D.recompute = config.train.recompute
         self.G_ema = averaged_copy(self.G)
         self.G_more = [averaged_copy(self.G) for _ in config.optim.ema_more]
-        self.optim_g = adam(self.G, config.optim.lr_g, config.optim)
-        self.optim_d = adam(self.D, config.optim.lr_d, config.optim)
+        self.optim_g = Adam.of(self.G, config.optim.lr_g, config.optim)
+        self.optim_d = Adam.of(self.D, config.optim.lr_d, config.optim)
         self.adaptive = Adaptive(config.augment, self.device)
         self.tally = Tally(config.model.num_classes, self.device)
         if config.train.compile:
@@ -97,12 +98,6 @@ class Training:
         return self.images >= self.config.train.total_images
 
 
-def adam(network: torch.nn.Module, lr: float, optim: Optim) -> torch.optim.Adam:
-    """The optimizer of one network (paper, Appendix C)."""
-    betas = (optim.beta1, optim.beta2)
-    return torch.optim.Adam(network.parameters(), lr, betas, optim.adam_eps, fused=True)
-
-
 def lr_factor(images: int, total_images: int, optim: Optim) -> float:
     """Multiplier of the learning rates after `images`: 1, or linear from 1 at `decay_start` to 0 at the end."""
     if optim.lr_schedule == "constant":
@@ -121,7 +116,7 @@ def iterate(run: Training, data: Batches) -> Figures:
         run.adaptive.settings = run.augment
     rate_g = 0.0 if run.images < (run.config.augment.hold_g or 0) else optim.lr_g  # a held G moves its statistics alone
     for optimizer, lr in ((run.optim_g, rate_g * course.lr_g), (run.optim_d, optim.lr_d * course.lr_d)):
-        optimizer.param_groups[0]["lr"] = lr * factor
+        optimizer.lr = lr * factor
     figures: Figures = {}
     iteration = run.iteration
     for _ in range(optim.d_steps):

@@ -27,7 +27,6 @@ FORMAT = 1
 STATES = "states"
 DAMAGED = ".damaged"  # suffix of a state that was set aside
 AFTER_NAN = "saved states are untouched: give lower --lr-g and --lr-d, or --precision float32, and another --out"
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 Tensors = dict[str, Tensor]
 
@@ -202,37 +201,3 @@ def prune(run: Path, images: int, keep: int, healthy: int | None = None) -> None
     unneeded = [folder for folder in list_states(run) if folder not in spared]
     for folder in (*reversed(unneeded), *sorted((run / STATES).glob(f"*{DAMAGED}"))):
         atomic.discard(folder)
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
-    """Adam's state as tensors named `<index of the parameter>.<step | exp_avg | exp_avg_sq>`; empty before a step."""
-    states = optimizer.state_dict()["state"]
-    return {f"{i}.{name}": torch.as_tensor(state[name]) for i, state in states.items() for name in MOMENTS}
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Puts back what `optimizer_tensors` gave, into Adam with one group of the same parameters.
-
-    Learning rates are not touched. Moments take their parameter's memory layout, as Adam's own do: the fused step
-    computes other last digits, or worse, on a layout that differs.
-
-    Raises:
-        ModelError: The tensors are not of these parameters.
-    """
-    parameters = dict(enumerate(optimizer.param_groups[0]["params"])) if tensors else {}
-    shapes = {
-        f"{i}.{name}": torch.Size() if name == "step" else parameter.shape
-        for i, parameter in parameters.items()
-        for name in MOMENTS
-    }
-    if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
-        raise ModelError("The saved optimizer state is of other networks; give a run with the same settings.")
-    settings = optimizer.state_dict()
-    settings["state"] = {
-        i: {
-            "step": tensors[f"{i}.step"].clone(),
-            **{name: torch.empty_like(parameter).copy_(tensors[f"{i}.{name}"]) for name in MOMENTS[1:]},
-        }
-        for i, parameter in parameters.items()
-    }
-    optimizer.load_state_dict(settings)

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from biggan.config import Optim
 from biggan.distributed.collective import average
@@ -20,6 +19,7 @@ from biggan.distributed.gradients import backward
 from biggan.models.layers import norms
 from biggan.models.network import Discriminator, Generator
 from biggan.models.spectral import advance, vectors_held
+from biggan.training.adam import Optimizer
 from biggan.training.adaptive import Adaptive
 from biggan.training.augment import Kind, augmented
 from biggan.training.figures import D_FIGURES, Tally, d_figures, gradient_norm

@@ -6,7 +6,7 @@ from checkpoints import TINY, load, made, networks, optimizer, put, refusal, sam
 
 from biggan.errors import ModelError
 from biggan.interop.brock import optimizers
-from biggan.training.state import load_optimizer, optimizer_tensors
+from biggan.training.adam import Adam
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["new", "old"])
@@ -15,9 +15,9 @@ def test_optimizers_go_on(tmp_path, old):
     files = {**networks(), "G_optim": optimizer(G, old=old), "D_optim": optimizer(D, old=old)}
     imported = load(put(tmp_path, files))
     for name, network in (("optim_g", G), ("optim_d", D)):
-        adam = torch.optim.Adam(network.parameters())
-        load_optimizer(adam, imported.trained[name])
-        assert same(optimizer_tensors(adam), imported.trained[name])
+        adam = Adam(network.parameters(), 1e-3)
+        adam.load(imported.trained[name])
+        assert same(adam.tensors(), imported.trained[name])
         for i, p in enumerate(network.parameters()):
             assert torch.equal(imported.trained[name][f"{i}.exp_avg_sq"], p.detach().square())
             assert float(imported.trained[name][f"{i}.step"]) == 3

@@ -17,7 +17,6 @@ from biggan.config import Config
 from biggan.errors import ConfigError
 from biggan.interop.imported import Imported, Overrides
 from biggan.training.loop import Training
-from biggan.training.state import load_optimizer, optimizer_tensors
 
 STREAM = pytest.mark.parametrize("stream", [False, True], ids=["zip", "stream"])
 
@@ -287,5 +286,5 @@ def test_a_run_goes_on_from_what_was_read(tmp_path):
         getattr(run, name).load_state_dict(imported.trained[name])
         assert same(getattr(run, name).state_dict(), files[name])
     for name in ("optim_g", "optim_d"):
-        load_optimizer(getattr(run, name), imported.trained[name])
-        assert same(optimizer_tensors(getattr(run, name)), imported.trained[name])
+        getattr(run, name).load(imported.trained[name])
+        assert same(getattr(run, name).tensors(), imported.trained[name])

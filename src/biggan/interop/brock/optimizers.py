@@ -26,7 +26,7 @@ def read(path: Path, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, f
         network: Whose parameters it is of; only names and shapes matter.
 
     Returns:
-        Adam's state in the form of `training.state.optimizer_tensors`, and its settings `lr`, `beta1`, `beta2` and
+        Adam's state in the form of `training.adam.Adam.tensors`, and its settings `lr`, `beta1`, `beta2` and
         `adam_eps`, as far as it has them.
 
     Raises:
