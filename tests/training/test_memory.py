@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from biggan.config import Config
+from biggan.config import PLAIN, Config
 from biggan.errors import ConfigError, OutOfMemory
+from biggan.models.build import build
 from biggan.presets import preset
+from biggan.training.little import POLICY
 from biggan.training.memory import at_most, estimate, fitted, fitting_microbatch
 
 TINY = preset("tiny")
@@ -45,9 +47,18 @@ def test_what_does_not_fit_at_all_is_one_sentence():
         fitting_microbatch(TINY, 2**20, 1)
 
 
+def test_every_further_average_is_a_network_more():
+    more = replace(TINY, optim=replace(TINY.optim, ema_more=(0.9, 0.99)))
+    one, three = estimate(TINY), estimate(more)
+    numbers = sum(tensor.numel() for tensor in build(TINY.model)[0].state_dict().values())
+    assert three.state - one.state == 2 * 4 * numbers
+    assert three.step == one.step
+
+
+@pytest.mark.parametrize("augment", [PLAIN, replace(PLAIN, augment=POLICY, consistency=10.0)], ids=["plain", "again"])
 @pytest.mark.parametrize("name", ["cpu-small", "cpu-deep"])
-def test_the_quick_bound_is_above_what_a_run_needs(name):
-    config = preset(name)
+def test_the_quick_bound_is_above_what_a_run_needs(name, augment):
+    config = replace(preset(name), augment=augment)
     for share in (1, 64):
         whole = replace(config, train=replace(config.train, batch_size=share, microbatch=None))
         assert estimate(whole).memory < at_most(whole)

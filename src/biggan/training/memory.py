@@ -57,7 +57,6 @@ def estimate(config: Config, ranks: int = 1, *, gpu: bool = False) -> Need:
         raise ConfigError(f"--microbatch is {microbatch}; allowed is {allowed}.")
     G, D = skeleton(config.model)
     g, d = count_parameters(G), count_parameters(D)
-    kept = 2 * _numbers(G) + _numbers(D) + 2 * (g + d)
     count = min(2, share // microbatch)
     train = config.train
     peaks = (
@@ -70,7 +69,7 @@ def estimate(config: Config, ranks: int = 1, *, gpu: bool = False) -> Need:
     images = share * config.model.image_channels * config.model.resolution**2
     travelling = max(g, d) if ranks > 1 else 0
     held = max(peak + other for peak, other in zip(peaks, others, strict=True)) + FLOAT * (images + travelling)
-    return Need(g, d, FLOAT * kept, held, PROGRAM[gpu], gpu)
+    return Need(g, d, FLOAT * _kept(config, G, D), held, PROGRAM[gpu], gpu)
 
 
 def at_most(config: Config, ranks: int = 1, *, gpu: bool = False) -> float:
@@ -85,10 +84,16 @@ def at_most(config: Config, ranks: int = 1, *, gpu: bool = False) -> float:
     G, D = skeleton(config.model)
     parameters = count_parameters(G) + count_parameters(D)
     images = pixels * config.model.image_channels
-    maps = _maps(G, pixels) + 2 * _maps(D, pixels) + images
-    state = 2 * _numbers(G) + _numbers(D) + 2 * parameters
+    looks = 4 if config.augment.consistency else 2  # of D, at a drawn and a real image
+    maps = _maps(G, pixels) + looks * _maps(D, pixels) + images
     step = COPIES * share * maps + 3 * parameters
-    return PROGRAM[gpu] + FLOAT * (state + max(HEAP, CACHE) * step)
+    return PROGRAM[gpu] + FLOAT * (_kept(config, G, D) + max(HEAP, CACHE) * step)
+
+
+def _kept(config: Config, G: torch.nn.Module, D: torch.nn.Module) -> int:
+    """Numbers that stay: both networks, G's averages, Adam's two moments."""
+    averages = 1 + len(config.optim.ema_more)
+    return (1 + averages) * _numbers(G) + _numbers(D) + 2 * (count_parameters(G) + count_parameters(D))
 
 
 def _maps(network: torch.nn.Module, pixels: int) -> int:
