@@ -26,7 +26,7 @@ print("1. A model that ships with the package, so that there is something to loo
 do(f"grid fashion-mnist --seeds 0-9 --out {at}/bundled.png")
 for record in latest(read(Path(biggan.__file__).parent / "models" / "bundled" / "fashion-mnist"))[:2]:
     print(f"Measured of this model ({record['name']}, {record['title']}): {told(record)}")
-print("\n2. The same from scratch: 10,000 real pictures; five minutes with bfloat16, fifteen without (Ctrl-C is safe).")
+print("\n2. The same from scratch: 10,000 real pictures; five minutes with bfloat16, twenty without (Ctrl-C is safe).")
 do(f"train --data fashion-mnist --preset cpu-small --out {at}/run {extra}")
 print("\n3. Pictures from the model that was just trained.")
 do(f"grid {at}/run --seeds 0-9 --out {at}/classes.png")
