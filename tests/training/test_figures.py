@@ -117,3 +117,12 @@ def test_a_tally_without_classes_is_empty() -> None:
     tally.add(torch.randn(4, 1), torch.zeros(4, dtype=torch.int64))
     tally.from_json(json.loads(json.dumps(tally.to_json())))
     assert tally.take(least=1) == {}
+
+
+def test_means_of_a_state_with_other_figures_begin_anew() -> None:
+    old, means = Means(), Means()
+    old.add({"loss": torch.tensor(5.0)})
+    means.from_json(old.to_json())
+    for value in (1.0, 3.0):
+        means.add({"loss": torch.tensor(value), "sign": torch.tensor(-value)})
+    assert means.take() == {"loss": 2.0, "sign": -2.0}

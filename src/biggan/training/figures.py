@@ -116,8 +116,9 @@ class Means:
         self.sums: Tensor | None = None
 
     def add(self, figures: Mapping[str, Tensor]) -> None:
-        """Adds an iteration's figures, scalars on one device, of the same names each time."""
-        self.names = list(figures)
+        """Adds an iteration's figures, scalars on one device; other names, after a state of another version, begin anew."""
+        if self.names != list(figures):
+            self.names, self.sums, self.count = list(figures), None, 0
         now = torch.stack([figure.float() for figure in figures.values()])
         self.sums = now if self.sums is None else self.sums.to(now.device).add_(now)
         self.count += 1
