@@ -116,7 +116,7 @@ class Means:
         self.sums: Tensor | None = None
 
     def add(self, figures: Mapping[str, Tensor]) -> None:
-        """Adds an iteration's figures, scalars on one device; other names, after a state of another version, begin anew."""
+        """Adds an iteration's figures, scalars on one device; other names than a restored state has begin anew."""
         if self.names != list(figures):
             self.names, self.sums, self.count = list(figures), None, 0
         now = torch.stack([figure.float() for figure in figures.values()])
