@@ -186,7 +186,6 @@ def test_best_and_last_are_both_kept(healthy: Path) -> None:
     assert last["images"] == 320
     assert best["images"] in (96, 192, 288, 320)
     assert best["distance"] > 0
-    assert (last["crop"], last["background"]) == ("center", "white")
 
 
 def test_nan_is_undone(undone: Path) -> None:

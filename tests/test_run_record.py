@@ -6,9 +6,19 @@ import pytest
 
 from biggan import atomic
 from biggan.budgeting import Budget
+from biggan.config import Data
 from biggan.config_json import from_json
 from biggan.errors import ConfigError, ModelError
-from biggan.run_record import RUN, note_total
+from biggan.run_record import RUN, image_settings, note_total
+
+
+def test_images_are_measured_as_the_run_made_them_also_those_of_its_best_model(tmp_path: Path) -> None:
+    assert image_settings(None) is None
+    assert image_settings(tmp_path) is None
+    atomic.write_json(tmp_path / RUN, {"config": {"data": {"crop": "pad", "background": "black"}}})
+    padded = Data(crop="pad", background="black")
+    assert image_settings(tmp_path) == image_settings(tmp_path / "best") == padded
+    assert image_settings(tmp_path / "other") is None
 
 
 def test_a_length_that_was_settled_replaces_the_first_and_nothing_else(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ What Python users and the command line both use. Not here: what is measured and 
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from biggan.config import Data
 from biggan.data.packed import Packed, default_cache, prepare
 from biggan.distributed.collective import first_on_each_machine, highest, lead
 from biggan.distributed.processes import meeting, rank, world_size
@@ -18,6 +20,7 @@ from biggan.evaluation.measure import measured, usual
 from biggan.evaluation.names import parse_names
 from biggan.models.bundle import Bundle, write_card
 from biggan.models.measured import append
+from biggan.run_record import image_settings
 from biggan.sampling.pipeline import Pipeline
 from biggan.training.hardware import pick_device
 from biggan.training.interrupt import StopRequest
@@ -109,8 +112,9 @@ def _packs(
 ) -> dict[Split, Packed]:
     """The real images by split, at the model's size and with its channels, made into squares as its run made them."""
     given: dict[Split, str | Path | None] = {"train": data, "test": test_data}
+    wanted = replace(image_settings(pipe.bundle.path) or Data(), channels=pipe.config.image_channels)
     return {
-        split: prepare(str(source), pipe.config.resolution, pipe.bundle.image_settings(), packing)
+        split: prepare(str(source), pipe.config.resolution, wanted, packing)
         for split, source in given.items()
         if source is not None
     }

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from biggan import __version__, atomic
-from biggan.config import FREE_ON_RESUME, PLAIN, Config
+from biggan.config import FREE_ON_RESUME, PLAIN, Config, Data
 from biggan.config_json import from_json, to_json
 from biggan.data.packed import Packed
 from biggan.errors import ConfigError, ModelError
@@ -77,6 +77,21 @@ def begin(
     values = {"format": FORMAT, "config": to_json(config), "data": data, "init": init, "versions": versions}
     values["budget"] = dict(budget) if budget else None
     atomic.write_json(out / RUN, {**values, "class_names": packed.class_names, "processor": platform.processor()})
+
+
+def image_settings(folder: Path | None) -> Data | None:
+    """How the run in a folder, or the one whose best model is in it, brings its images to size; None if not recorded.
+
+    Raises:
+        ConfigError: The record holds what is not allowed.
+    """
+    for place in (folder, folder.parent) if folder and folder.name == "best" else (folder,) if folder else ():
+        if (place / RUN).is_file():
+            record = atomic.read_json(place / RUN)
+            config = record.get("config") if isinstance(record, dict) else None
+            settings = config.get("data") if isinstance(config, dict) else None
+            return from_json(Data, settings, str(place / RUN)) if settings else None
+    return None
 
 
 def note_total(out: Path, total_images: int) -> None:

@@ -339,11 +339,9 @@ class Sitting:
 
     def summary(self) -> dict[str, Any]:
         """What the model's config says of its training."""
-        data, train = self.run.config.data, self.run.config.train
+        train = self.run.config.train
         return {
             "data": self.source,
-            "crop": data.crop,
-            "background": data.background,
             "images": self.run.images,
             "iterations": self.run.iteration,
             "batch_size": train.batch_size,

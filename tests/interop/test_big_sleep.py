@@ -218,8 +218,8 @@ def test_reset_begins_again_with_other_latents() -> None:
     before = dream.z.detach().clone()
     dream.reset()
     assert not torch.equal(dream.z, before)
-    assert dream.optimizer.parameters == [dream.z, dream.cls]
-    assert not dream.optimizer.tensors()
+    assert dream.optimizer.param_groups[0]["params"] == [dream.z, dream.cls]
+    assert not dream.optimizer.state
 
 
 def test_accumulated_gradients_are_the_mean_over_fresh_cuts() -> None:

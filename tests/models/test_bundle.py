@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save
 
-from biggan.config import Data, Model
-from biggan.errors import ConfigError, ModelError
+from biggan.config import Model
+from biggan.errors import ModelError
 from biggan.models.build import build
 from biggan.models.bundle import Bundle, check_place, load_bundle, save_bundle
 from biggan.models.sealed import seal
@@ -292,12 +292,3 @@ def test_an_unsealed_file_is_refused(folder: Path) -> None:
     path.write_bytes(save(load_file(path)))
     with pytest.raises(ModelError, match="content differs from its checksum"):
         load_bundle(folder)
-
-
-def test_a_model_tells_how_real_images_come_to_what_it_was_trained_on(folder: Path) -> None:
-    assert load_bundle(folder).image_settings() == Data(channels=1)
-    edit(folder, lambda config: config["training"].update(crop="pad", background="black"))
-    assert load_bundle(folder).image_settings() == Data(crop="pad", background="black", channels=1)
-    edit(folder, lambda config: config["training"].update(crop="stretch"))
-    with pytest.raises(ConfigError, match="stretch"):
-        load_bundle(folder).image_settings()

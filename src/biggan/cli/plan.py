@@ -24,7 +24,7 @@ COUNTED = (
     "counted on shapes; an iteration shows D steps x batch-size real images"
 )
 FITTING = "the largest divisor of batch-size / devices that fits, or --microbatch"
-STATE = "4 bytes x (state of 2 G and D + 2 x parameters, which are Adam's moments)"
+STATE = "4 bytes x (state of G, of its averages and of D + 2 x parameters, which are Adam's moments)"
 STEP = "the peak of a step: activations, gradients, images, copies under way (the factor is the allocator's)"
 TRAFFIC = (
     "gradients: D's once a D step, G's once; moments: 2 numbers a channel of each norm of G x accumulation x "
@@ -175,7 +175,7 @@ def lines(made: Plan, images: int) -> list[Line]:
         found.append(Line("speed", "not known; give --rate, --tflops or --measure", "no rate was given"))
     kept = (train.keep + 1) * made.state_bytes
     disk = f"{_size(made.data_bytes(images))} for {images:,} packed images, {_size(kept)} for states"
-    rule = "images x (channels x resolution^2 + 8); (--keep + 1 being written) x the networks, average and moments"
+    rule = "images x (channels x resolution^2 + 8); (--keep + 1 being written) x the networks, averages and moments"
     return [*found, Line("disk", disk, rule)]
 
 

@@ -34,7 +34,6 @@ from biggan.interop.pretrained import BigGAN
 from biggan.sampling import grids
 from biggan.sampling.recipe import check_replaceable, png_bytes
 from biggan.sampling.sampler import to_bytes
-from biggan.training.adam import Adam
 from biggan.training.hardware import pick_device
 
 __all__ = ["Imagine"]
@@ -132,7 +131,7 @@ class Imagine:
         z, cls = draw_latents(G.num_layers, G.dim_z, G.num_classes, self.sizes)
         self.z, self.cls = (part[None].to(place).requires_grad_() for part in (z, cls))
         self.average = Average([self.z, self.cls], self.ema_decay)
-        self.optimizer = Adam([self.z, self.cls], self.lr)
+        self.optimizer = torch.optim.Adam([self.z, self.cls], self.lr)
         self.unsaved = False
 
     def set_text(self, text: str) -> None:

@@ -11,14 +11,14 @@ Not here: what is drawn (`sampling/`), and training states (`training/state.py`)
 import hashlib
 import io
 import unicodedata
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from biggan import atomic
-from biggan.config import Data, Model
+from biggan.config import Model
 from biggan.config_json import from_json, to_json
 from biggan.errors import ConfigError, ModelError
 from biggan.models.build import discriminator, generator, without_memory
@@ -56,15 +56,6 @@ class Bundle:
     """Of `model.safetensors`, in hexadecimal; set by saving and loading."""
     path: Path | None = None
     """The folder; set by saving and loading."""
-
-    def image_settings(self) -> Data:
-        """How real images come to what the model was trained on, as far as it says so; `mirror` plays no part.
-
-        Raises:
-            ConfigError: `training` has a `crop` or `background` that is not allowed.
-        """
-        said = {name: self.training[name] for name in ("crop", "background") if name in self.training}
-        return replace(from_json(Data, said, CONFIG), channels=self.G.config.image_channels)
 
 
 def check_place(folder: Path) -> None:

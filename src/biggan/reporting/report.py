@@ -5,13 +5,14 @@ Not here: what each part shows (the modules beside this one), and how the page l
 
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from biggan import __version__, atomic
+from biggan.config import Data, Model
+from biggan.config_json import from_json
 from biggan.data import bundled
 from biggan.data.packed import Packed, default_cache, prepare
 from biggan.errors import ConfigError, DataError
@@ -71,7 +72,7 @@ def report(
     if images is not None and not (images == 0 or 50 <= images <= MOST_IMAGES):
         raise ConfigError(f"--images is {images}; allowed is 0 or 50 to {MOST_IMAGES:,}.")
     bundle, history = _found(path_or_name)
-    seen = _images(path_or_name, history, bundle, data, show) if bundle else TrainingImages(None)
+    seen = _images(path_or_name, history, bundle, data, show)
     values = _context(history, bundle) | {"lacking": seen.lacking, "unproved": seen.unproved}
     if bundle is not None:
         pipe = Pipeline(bundle).to(device, batch_size=batch_size)
@@ -108,7 +109,7 @@ class TrainingImages(NamedTuple):
 
 
 def _images(
-    path_or_name: str | Path, history: History, bundle: Bundle, given: str | Path | None, show: Progress
+    path_or_name: str | Path, history: History, bundle: Bundle | None, given: str | Path | None, show: Progress
 ) -> TrainingImages:
     """Finds the training images.
 
@@ -121,9 +122,8 @@ def _images(
     if source is None:
         return TrainingImages(None, "The training images are not known here; give them with --data.")
     called = facts.place_name(str(source))
-    packing = partial(show, "packing")
     try:
-        packed = prepare(str(source), bundle.G.config.resolution, bundle.image_settings(), packing)
+        packed = _prepared(str(source), history, bundle, show)
     except (DataError, ConfigError):
         if given is not None:
             raise
@@ -134,6 +134,14 @@ def _images(
     if given is not None:
         raise ConfigError(f"--data {given} is not what this run was trained on (its SHA-256 differs); give that.")
     return TrainingImages(None, f"{called} is not what the run began with any more; give --data.")
+
+
+def _prepared(source: str, history: History, bundle: Bundle | None, show: Progress) -> Packed:
+    """Images at the model's size, made into squares as the run made them."""
+    model = bundle.G.config if bundle else from_json(Model, history.settings("model"), RUN)
+    settings = history.settings("data")
+    data = from_json(Data, settings, RUN) if settings else Data(channels=model.image_channels)
+    return prepare(source, model.resolution, data, lambda done, total: show("packing", done, total))
 
 
 def _context(history: History, bundle: Bundle | None) -> dict[str, Any]:

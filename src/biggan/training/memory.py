@@ -31,7 +31,7 @@ class Need:
     g_parameters: int
     d_parameters: int
     state: int
-    """Weights, Adam's moments and the average: what stays."""
+    """Weights, Adam's moments and the averages: what stays."""
     step: int
     """What the larger of the two steps holds at its peak: activations, gradients, images and what travels."""
     program: int

@@ -143,7 +143,7 @@ class Plan:
 
     @property
     def state_bytes(self) -> int:
-        """A saved state: the networks, the average and the moments, as in memory."""
+        """A saved state: the networks, the averages and the moments, as in memory."""
         return self.need.state
 
     def data_bytes(self, images: int) -> int:
