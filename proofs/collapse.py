@@ -120,10 +120,13 @@ class Judged:
         atomic.write_bytes(self.place, "".join(json.dumps(look) + "\n" for look in self.looks).encode())
 
     def harm(self) -> int | None:
-        """Images at the last of the first looks in a row whose mean is harmed; one look has much noise."""
-        lowest, values = float("inf"), [value for _, _, value in self.looks]
-        for end in range(TOGETHER, len(values) + 1):
-            images, mean = self.looks[end - 1][1], sum(values[end - TOGETHER : end]) / TOGETHER
+        """Images at the last of the first looks in a row whose mean is harmed; one look has much noise.
+
+        Looks after an incident play no part, as it was noticed then.
+        """
+        lowest, looks = float("inf"), [(images, value) for shift, images, value in self.looks if shift == 0]
+        for end in range(TOGETHER, len(looks) + 1):
+            images, mean = looks[end - 1][0], sum(value for _, value in looks[end - TOGETHER : end]) / TOGETHER
             harmed = mean > WORSE * lowest if self.name == "tiny" else mean > -0.5 and images > ONSET
             if harmed:
                 return images
