@@ -27,13 +27,14 @@ class Provoked:
         data: The real images.
         run: The networks.
         cause: What is done to them.
+        onset: Images of the run after which it begins.
     """
 
-    def __init__(self, data: Batches, run: Training, cause: "Cause") -> None:
-        self.data, self.run, self.cause = data, run, cause
+    def __init__(self, data: Batches, run: Training, cause: "Cause", onset: int) -> None:
+        self.data, self.run, self.cause, self.onset = data, run, cause, onset
 
     def batch(self, start: int, count: int) -> tuple[Tensor, Tensor]:
-        since = self.run.images - ONSET
+        since = self.run.images - self.onset
         x, y = self.data.batch(start, count)
         if since < 0:
             self.cause.rest(self.run)
@@ -80,10 +81,7 @@ class OtherRates(Cause):
 
 
 class NoSpectralNorm(Cause):
-    """Weights are taken as they are, which after some training is two and a half times as large in every layer.
-
-    Begun as what they were normalised to they do no harm: such a run went on as well as before.
-    """
+    """Weights are taken as they are."""
 
     def act(self, run: Training) -> None:
         layers = [m for network in (run.G, run.D) for m in network.modules() if isinstance(m, _Spectral)]
@@ -148,17 +146,18 @@ class Provocation(NamedTuple):
     cause: Callable[[], Cause]
     slow: bool = False  # harm comes some time after the cause, and is dated by a judge
     images: int | None = None  # of the training set, if not all
+    onset: int = ONSET
 
 
 PROVOCATIONS = {
     "rate": Provocation("learning rates 20 times as high", lambda: OtherRates(20, 20)),
     "frozen": Provocation("D does not learn any more", lambda: OtherRates(1, 0)),
     "ahead": Provocation("D far ahead: G at a fiftieth, D at twice its rate", lambda: OtherRates(0.02, 2), slow=True),
-    "norm": Provocation("spectral norm taken off", NoSpectralNorm),
+    "norm": Provocation("no spectral norm", NoSpectralNorm, slow=True, onset=0),
     "labels": Provocation("labels shuffled", ShuffledLabels, slow=True),
     "class": Provocation("one class slowly lost", LostClass, slow=True),
     "batch": Provocation("NaN in a batch", NanInBatch),
     "weight": Provocation("NaN in a weight", NanInWeight),
-    "tiny": Provocation("200 images without augmentation", Cause, slow=True, images=200),
+    "tiny": Provocation("200 images without augmentation", Cause, slow=True, images=200, onset=0),
     "activation": Provocation("an activation made infinite", InfiniteActivation),
 }

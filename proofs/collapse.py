@@ -57,9 +57,14 @@ class Task(NamedTuple):
     labels: bool = True
 
     @property
+    def onset(self) -> int:
+        """Images after which it is provoked, if at all."""
+        return PROVOCATIONS[self.provocation].onset if self.provocation else ONSET
+
+    @property
     def shares(self) -> bool:
-        """Whether it is up to the onset what others are."""
-        return self[2:] == (FASHION, 0, True)
+        """Whether it is up to `ONSET` what others are."""
+        return self[2:] == (FASHION, 0, True) and self.onset == ONSET
 
 
 def settings(task: Task) -> Config:
@@ -100,8 +105,8 @@ class Judged:
     Looks are kept in a file, each with the incidents before it, and those that a resumed run makes again are dropped.
     """
 
-    def __init__(self, name: str, place: Path) -> None:
-        self.name, self.place, self.judge = name, place, fashion_judge()
+    def __init__(self, task: Task, place: Path) -> None:
+        self.name, self.from_start, self.place, self.judge = task.name, task.onset == 0, place, fashion_judge()
         self.real = bundled_images("fashion-mnist-test")[0][:1000]
         self.looks: list[tuple[int, int, float]] = lines(place)
 
@@ -110,7 +115,7 @@ class Judged:
         G, y = deepcopy(run.G).train(), torch.arange(10).repeat(EACH)
         z = torch.randn(len(y), G.dim_z, generator=torch.Generator().manual_seed(0))
         x = torch.nan_to_num(G(z, G.embed(y)))
-        if self.name == "tiny":
+        if self.from_start:
             value = kernel_distance(self.judge, x, self.real)
         else:
             shares = recognised(self.judge, x, y)
@@ -127,7 +132,7 @@ class Judged:
         lowest, looks = float("inf"), [(images, value) for shift, images, value in self.looks if shift == 0]
         for end in range(TOGETHER, len(looks) + 1):
             images, mean = looks[end - 1][0], sum(value for _, value in looks[end - TOGETHER : end]) / TOGETHER
-            harmed = mean > WORSE * lowest if self.name == "tiny" else mean > -0.5 and images > ONSET
+            harmed = mean > WORSE * lowest if self.from_start else mean > -0.5 and images > ONSET
             if harmed:
                 return images
             lowest = min(lowest, mean)
@@ -146,7 +151,7 @@ def trained(task: Task, *hooks: Hook, last: Iterable[Hook] = ()) -> Iterator[Non
     cause = PROVOCATIONS[task.provocation].cause() if task.provocation else None
 
     def begin(run: Training, data: Batches, usual: Iterable[Hook]) -> None:
-        fit(run, Provoked(data, run, cause) if cause else data, [*hooks, *usual, *last])
+        fit(run, Provoked(data, run, cause, task.onset) if cause else data, [*hooks, *usual, *last])
 
     workflow.fit = begin
     try:
@@ -191,7 +196,7 @@ def do(task: Task, folder: Path) -> dict[str, Any]:
     if task.shares and not out.exists():
         copied(begun(folder), out)
     slow = task.provocation is not None and PROVOCATIONS[task.provocation].slow
-    judged = Judged(task.name, out / "judged.jsonl") if slow else None
+    judged = Judged(task, out / "judged.jsonl") if slow else None
     with trained(task, *([every(JUDGED, judged)] if judged else [])):
         try:
             workflow.train(task.source, out, config)
@@ -229,7 +234,8 @@ def alarms(stats: Path) -> list[str]:
 
 def caught(result: dict[str, Any]) -> tuple[bool, str]:
     """Whether harm was noticed soon enough, and how that went."""
-    first = next((i for i in result["incidents"] if result["provocation"] == "tiny" or i["images"] > ONSET), None)
+    onset = PROVOCATIONS[result["provocation"]].onset
+    first = next((i for i in result["incidents"] if i["images"] > onset), None)
     if first is None:
         return False, "not noticed"
     if result["harm"] is None:
@@ -267,7 +273,7 @@ def table(folder: Path, results: list[dict[str, Any]]) -> dict[str, object]:
 
 
 WHAT = f"""Each run shows {LENGTH:,} images to the preset `cpu-small`, with a state every {SAVED:,}. Ten runs on
-Fashion-MNIST are provoked from image {ONSET:,} on (the tiny set from the start), by hooks in the script; lasting causes
+Fashion-MNIST are provoked from image {ONSET:,} on (the tiny set, and the one without spectral norm, from the start), by hooks in the script; lasting causes
 are there again after every rollback. Where harm comes slowly its beginning is told by a classifier that the guard does
 not know: half of a class, or of all images, no longer recognised, or {WORSE:g} times the lowest distance, on average
 over {TOGETHER} looks. Healthy runs differ in seed and set (Fashion-MNIST, the same without labels, CIFAR-10); they
