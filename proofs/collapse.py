@@ -276,9 +276,9 @@ WHAT = f"""Each run shows {LENGTH:,} images to the preset `cpu-small`, with a st
 Fashion-MNIST are provoked from image {ONSET:,} on (the tiny set and the one without spectral norm from the start), by
 hooks in the script; lasting causes are there again after every rollback. Where harm comes slowly its beginning is told
 by a classifier that the guard does not know: half of a class, or of all images, no longer recognised, or, where the
-cause is there from the start, {WORSE:g} times the lowest distance, on average over {TOGETHER} looks. Healthy runs differ in seed and set (Fashion-MNIST, the same without labels, CIFAR-10); they
-run without guard, and the guard is tried on the looks that they leave, which are those of a guarded run up to its
-first alarm."""
+cause is there from the start, {WORSE:g} times the lowest distance, on average over {TOGETHER} looks. Healthy runs
+differ in seed and set (Fashion-MNIST, the same without labels, CIFAR-10); they run without guard, and the guard is
+tried on the looks that they leave, which are those of a guarded run up to its first alarm."""
 
 
 def main() -> None:
