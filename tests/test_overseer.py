@@ -2,14 +2,21 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from biggan import presets
 from biggan.data.packed import Packed, prepare
+from biggan.models.bundle import Bundle, load_bundle, save_bundle
+from biggan.models.statistics import Statistics, Table, standing_row
 from biggan.overseer import Overseer
+from biggan.sampling.drawn import Drawn
+from biggan.sampling.pipeline import Pipeline
 from biggan.training.loop import Training
+from biggan.training.probe import real_images
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +64,33 @@ def test_the_guard_knows_how_long_g_is_held_after_a_state_was_put_back_too(packe
     assert watching.guard.hold == 4_000
     watching.recall({})
     assert watching.guard.hold == 4_000
+
+
+def test_the_best_model_is_the_nearest_by_the_network_that_looks_now(packed: Packed, tmp_path: Path) -> None:
+    """A distance by another network is none to compare with: the model in `best/` is then drawn and measured anew."""
+    watching = overseer(packed)
+    watching.out, watching.run.images = tmp_path, 64
+    G = watching.run.G_ema.eval()
+    G.use_statistics(standing_row(G))
+    tables = Statistics({"none": Table(torch.zeros(1), {name: row[None] for name, row in standing_row(G).items()})})
+    first = Bundle(G, watching.run.D, packed.class_names, tables, {"images": 64})
+    drawn = Pipeline(first)(num_images=64)
+    good = replace(drawn, x=real_images(packed, np.arange(64)))
+
+    def after(images: int) -> Bundle:
+        return replace(first, training={"images": images})
+
+    def best(bundle: Bundle, pictures: Drawn) -> dict[str, Any]:
+        watching.keep_best(bundle, pictures, lambda of: drawn)  # the one in `best/` draws noise
+        return load_bundle(tmp_path / "best").training
+
+    assert best(first, drawn) == {"images": 64}
+    assert best(after(96), drawn)["images"] == 64
+    nearer = best(after(128), good)
+    assert (nearer["images"], nearer["distance_by"]) == (128, "efficientnet_lite0")
+    assert best(after(160), drawn) == nearer
+    save_bundle(tmp_path / "best", replace(first, training=nearer | {"distance": -9.0, "distance_by": "random"}), None)
+    assert best(after(192), good)["images"] == 192
 
 
 def test_without_guard_incidents_are_remembered_and_looks_are_not(packed: Packed) -> None:

@@ -9,7 +9,7 @@ itself (`training/guard.py`).
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from torch import Tensor
 
 from biggan import atomic
 from biggan.data.packed import Packed
-from biggan.errors import ModelError
+from biggan.errors import ConfigError, ModelError
 from biggan.evaluation.distances import kernel_distance
+from biggan.evaluation.features import efficientnet_lite
 from biggan.models.bundle import Bundle, load_bundle, save_bundle
 from biggan.sampling.drawn import Drawn
 from biggan.sampling.grids import sheet, to_images
@@ -29,13 +30,14 @@ from biggan.training.course import Course, Leader
 from biggan.training.figures import Means, largest_singular_values, spectrum_tail
 from biggan.training.guard import Guard, Past, Verdict
 from biggan.training.loop import Training
-from biggan.training.probe import PICTURES, Probe
+from biggan.training.probe import PICTURES, Features, Probe
 from biggan.training.random_features import RandomFeatures
 
 BEST, INCIDENTS = "best", "incidents"
 LOOK_IMAGES = 1_000  # images between looks, at least
 LOOK_ITERATIONS = 15  # iterations, at least: no more than 1,000 images of a batch of 32 with two D steps
 AVERAGE_PICTURES = 640  # drawn to compare averages by, as many as there are real ones
+RANDOM, TRAINED, TRAINED_PIXELS = "random", "efficientnet_lite0", 64  # networks that choose between models
 LEAST_DRAWN = 30  # images of a class between looks, from which its mean output says something
 AVERAGE_LOOKS = 8  # looks between those at the averaged G and at spectra
 LEADERS: dict[str, Leader] = {"ahead": "D", "beaten": "G"}  # by the rule that says so, who has outrun the other
@@ -67,6 +69,7 @@ class Overseer:
         self.run, self.out, self.packed, self.held_out = run, out, packed, held_out
         self.means, self.guard = Means(), self._new_guard()
         self._probe: Probe | None = None
+        self._chooser: tuple[str, Probe] | None = None
 
     def _new_guard(self) -> Guard:
         config = self.run.config
@@ -76,11 +79,22 @@ class Overseer:
     def probe(self) -> Probe:
         """Made when first needed."""
         if self._probe is None:
-            self._probe = self._make_probe(PICTURES)
+            self._probe = self._make_probe(RandomFeatures(self.packed.channels), PICTURES)
         return self._probe
 
-    def _make_probe(self, pictures: int) -> Probe:
-        features = RandomFeatures(self.packed.channels)
+    @property
+    def chooser(self) -> tuple[str, Probe]:
+        """What chooses between models, and the name of its network; made when first needed.
+
+        A trained network where the extra `metrics` is there and images are grey or of three colours: it orders good
+        generators better than the random one, which the guard's thresholds are made for.
+        """
+        if self._chooser is None:
+            name, features = _choosing_features(self.packed.channels)
+            self._chooser = name, self._make_probe(features, AVERAGE_PICTURES)
+        return self._chooser
+
+    def _make_probe(self, features: Features, pictures: int) -> Probe:
         return Probe(self.packed, self.held_out, features, _distance, self.run.device, pictures)
 
     @property
@@ -124,7 +138,7 @@ class Overseer:
 
         The same latents for all, so that they differ by the average alone.
         """
-        probe = self._make_probe(AVERAGE_PICTURES)
+        _, probe = self.chooser
         return {decay: probe.distance(probe.draw(G)) for decay, G in self.run.averages.items()}
 
     def record(self) -> dict[str, Any]:
@@ -159,25 +173,43 @@ class Overseer:
             atomic.write_bytes(place, b"".join(lines))
 
     @property
-    def best(self) -> tuple[int, float] | None:
-        """Images and distance of the model in `best/`, if an undamaged one is there."""
+    def best(self) -> Bundle | None:
+        """The model in `best/`, if an undamaged one is there."""
         try:
-            training = load_bundle(self.out / BEST).training
-            return int(training["images"]), float(training["distance"])
+            bundle = load_bundle(self.out / BEST)
+            int(bundle.training["images"]), float(bundle.training.get("distance", 0))
         except (ModelError, KeyError, TypeError, ValueError):
             return None
+        return bundle
 
-    def keep_best(self, bundle: Bundle, drawn: Drawn) -> None:
-        """Writes `best/` if the averaged G's pictures are nearer to the real images than those of `best/` were.
+    def keep_best(self, bundle: Bundle, drawn: Drawn, draw: Callable[[Bundle], Drawn]) -> dict[str, float]:
+        """Writes `best/` if the averaged G's pictures are nearer to the real images than those of `best/` are.
+
+        The first model is the best without being measured.
 
         Args:
             bundle: The model as it is.
             drawn: Pictures of its first classes in equal shares, of the same seeds each time.
+            draw: Draws the same of any model.
+
+        Returns:
+            For `stats.jsonl`, where a trained network chose: its distances of the raw and the averaged G's pictures.
         """
-        distance, best = self.probe.distance(drawn.x), self.best
-        if math.isfinite(distance) and self.run.images and (best is None or distance < best[1]):
-            measured = replace(bundle, training={**bundle.training, "distance": distance})
-            save_bundle(self.out / BEST, measured, drawn.sheet())
+        best = self.best
+        if best is None:
+            if self.run.images:
+                save_bundle(self.out / BEST, bundle, drawn.sheet())
+            return {}
+        name, chooser = self.chooser
+        known = best.training.get("distance_by") == name
+        least = float(best.training["distance"]) if known else chooser.distance(draw(best).x)
+        distance = chooser.distance(drawn.x)
+        if distance < least or math.isnan(least):
+            measured = {**bundle.training, "distance": distance, "distance_by": name}
+            save_bundle(self.out / BEST, replace(bundle, training=measured), drawn.sheet())
+        if name == RANDOM:
+            return {}
+        return {"trained_distance": chooser.distance(self.probe.draw(self.run.G)), "trained_distance_ema": distance}
 
     def picture(self, name: str) -> str:
         """Writes the raw G's pictures as `incidents/<name>.png`; returns that path within the run."""
@@ -199,6 +231,17 @@ class Overseer:
 def nearest_average(distances: Mapping[float, float]) -> float:
     """The share kept by the average whose pictures are nearest; the first of equals, and of those not finite."""
     return min(distances, key=lambda decay: distances[decay] if math.isfinite(distances[decay]) else math.inf)
+
+
+def _choosing_features(channels: int) -> tuple[str, Features]:
+    if channels in (1, 3):
+        try:
+            network = efficientnet_lite(0, TRAINED_PIXELS)
+        except (ConfigError, ModelError):  # not installed, or damaged, which is no reason to stop
+            pass
+        else:
+            return TRAINED, torch.no_grad()(network.features)
+    return RANDOM, RandomFeatures(channels)
 
 
 def _distance(real: Tensor, drawn: Tensor) -> float:

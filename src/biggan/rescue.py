@@ -92,9 +92,15 @@ def check(sitting: Sitting) -> None:
     train, number = sitting.run.config.train, sitting.overseer.guard.incidents
     lead(sitting.overseer.rewind)
     if train.guard and number > train.incidents:
-        best = lead(lambda: sitting.overseer.best)
-        kept = f"the best model, of {best[0]:,} images, is in {sitting.out / BEST}" if best else "no model was kept"
+        kept = lead(lambda: _kept(sitting))
         raise Collapsed(
             f"Training collapsed {number} times, and --incidents allows {train.incidents}; {kept}. More --incidents go "
             f"on from {sitting.run.images:,} images; a new run with lower --lr-g and --lr-d may be the better way."
         )
+
+
+def _kept(sitting: Sitting) -> str:
+    best = sitting.overseer.best
+    if best is None:
+        return "no model was kept"
+    return f"the best model, of {best.training['images']:,} images, is in {sitting.out / BEST}"

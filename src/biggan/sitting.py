@@ -238,8 +238,13 @@ class Sitting:
         if broken:
             self._diverged(broken)
         bundle = self.bundle()
-        lead(lambda: self.overseer.keep_best(bundle, self.picture(bundle)))
+        lead(lambda: self._keep_best(bundle))
         self.save_here()
+
+    def _keep_best(self, bundle: Bundle) -> None:
+        figures = self.overseer.keep_best(bundle, self.picture(bundle), self._pictures)
+        if figures:
+            self.write_figures(figures)
 
     def save_state(self) -> None:
         """Saves a state where the run happens to be, without the model; raises as `save`."""
@@ -333,9 +338,12 @@ class Sitting:
     def picture(self, bundle: Bundle) -> Drawn:
         """Pictures of what `bundle` gave, drawn once."""
         if self.drawn is None:
-            classes = list(range(min(len(self.packed.class_names), SHEET_CLASSES))) or None
-            self.drawn = Pipeline(bundle)(classes, num_images=SHEET_COLUMNS)
+            self.drawn = self._pictures(bundle)
         return self.drawn
+
+    def _pictures(self, bundle: Bundle) -> Drawn:
+        classes = list(range(min(len(self.packed.class_names), SHEET_CLASSES))) or None
+        return Pipeline(bundle)(classes, num_images=SHEET_COLUMNS)
 
     def summary(self) -> dict[str, Any]:
         """What the model's config says of its training."""

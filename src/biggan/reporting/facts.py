@@ -14,7 +14,7 @@ from biggan.models.build import count_parameters
 from biggan.models.bundle import Bundle
 from biggan.models.measured import Record, figure, latest
 from biggan.presets import as_flags
-from biggan.reporting.history import History
+from biggan.reporting.history import LOOK, Figures, History
 from biggan.reporting.panels import called, is_quality, reading, title
 
 CHANNELS = {1: "grey", 2: "grey and alpha", 3: "colour", 4: "colour and alpha"}
@@ -97,8 +97,9 @@ def tiles(history: History, bundle: Bundle | None) -> list[Tile]:
         pace = f"{images / seconds:,.0f} images a second" if images else ""
         found.append(Tile(duration(seconds), "of training", pace))
     found += [_headline(record) for record in latest(_of_weights(history.records, bundle)) if is_quality(record)][:2]
-    if history.figures and "distance" in history.figures[-1]:
-        found += _of_looks(history)
+    looks = [row for row in history.figures if LOOK in row]
+    if looks:
+        found += _of_looks(looks[0], looks[-1])
     if history.is_run and history.figures:
         count = len(history.incidents)
         note = "" if history.guarded else "without a guard"
@@ -121,8 +122,7 @@ def rounded(value: float, error: float | None, digits: int = 2) -> str:
     return f"{value:.{places}f} ± {error:.{places}f}"
 
 
-def _of_looks(history: History) -> list[Tile]:
-    first, last = history.figures[0], history.figures[-1]
+def _of_looks(first: Figures, last: Figures) -> list[Tile]:
     note = "1 is as varied as real images"
     varied = [Tile(figure(last["diversity"], 2), "variety within a class", note)] if "diversity" in last else []
     fell = f"the run's own measure, {figure(first['distance'], 3)} at first"

@@ -37,6 +37,12 @@ PANELS = (
         log=True,
     ),
     Panel(
+        "Distance as a trained network sees it",
+        {"trained_distance": "G as it is", "trained_distance_ema": "averaged G"},
+        "Lower is better; EfficientNet-Lite0 looks at saved states, and the model kept as the best is chosen by it.",
+        log=True,
+    ),
+    Panel(
         "Variety within a class",
         {"diversity": "mean", "least_diversity": "least varied class"},
         "1 is as varied as real images of the class; a lasting fall below 0.4 means that pictures become alike.",
@@ -125,7 +131,7 @@ def curves(history: History, class_names: Sequence[str]) -> list[Chart]:
     marks = [(float(i.images), f"incident {i.number}") for i in history.incidents]
     rows = history.figures
     charts = [_chart(panel, rows, marks) for panel in PANELS]
-    charts[2:2] = [_of_classes(rows, class_names, marks)]
+    charts[3:3] = [_of_classes(rows, class_names, marks)]
     by_class = (APART, FAKE)
     others = sorted({name for row in rows[-20:] for name in row if name not in KNOWN and not name.startswith(by_class)})
     charts += [_chart(Panel(name, {name: name}, "A figure of this run."), rows, marks) for name in others[:MOST_OTHER]]
