@@ -1,6 +1,6 @@
 """Torch files that ask to run something when they are read: each would make a marker file.
 
-Not here: how they are refused (`test_checkpoint.py`, `test_brock.py`).
+Not here: how they are refused (`test_checkpoint_refused.py`, `test_brock.py`).
 """
 
 import builtins
@@ -49,6 +49,15 @@ def framed(pickled: bytes, storages: dict[str, bytes] | None = None) -> bytes:
         for key, content in (storages or {}).items():
             archive.writestr(f"a/data/{key}", content)
     return file.getvalue()
+
+
+def reframed(content: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """A torch zip with its pickle changed, and good checksums."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        root = archive.namelist()[0].split("/")[0]
+        start = f"{root}/data/"
+        storages = {n.removeprefix(start): archive.read(n) for n in archive.namelist() if n.startswith(start)}
+        return framed(change(archive.read(f"{root}/data.pkl")), storages)
 
 
 def text(word: str) -> bytes:

@@ -23,7 +23,7 @@ def evaluate(
     data: str | None = None,
     test_data: str | None = None,
     metrics: str | None = None,
-    truncated: OmitArgPrefixes[Truncated] = Truncated(),  # noqa: B008
+    truncated: OmitArgPrefixes[Truncated] = Truncated(),
     seed: int = 0,
     device: str = "auto",
     batch_size: int | None = None,

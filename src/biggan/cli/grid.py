@@ -22,8 +22,8 @@ def grid(
     seeds: str = "0-7",
     out: Path = Path("grid.png"),
     scale: int | None = None,
-    truncated: tyro.conf.OmitArgPrefixes[Truncated] = Truncated(),  # noqa: B008
-    machine: tyro.conf.OmitArgPrefixes[Machine] = Machine(),  # noqa: B008
+    truncated: tyro.conf.OmitArgPrefixes[Truncated] = Truncated(),
+    machine: tyro.conf.OmitArgPrefixes[Machine] = Machine(),
 ) -> None:
     """Draws a sheet: a row for each class, a column for each seed.
 

@@ -39,7 +39,7 @@ def command(
     steps: int = 60,
     save_every: int = 20,
     device: str = "auto",
-    guidance: tyro.conf.OmitArgPrefixes[Guidance] = Guidance(),  # noqa: B008
+    guidance: tyro.conf.OmitArgPrefixes[Guidance] = Guidance(),
 ) -> None:
     """Makes pictures of what a prompt says; the same command again goes on where it stopped.
 

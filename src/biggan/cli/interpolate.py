@@ -31,8 +31,8 @@ def interpolate(
     out: Path = Path("interpolation.png"),
     scale: int | None = None,
     fps: float = 12,
-    truncated: tyro.conf.OmitArgPrefixes[Truncated] = Truncated(),  # noqa: B008
-    machine: tyro.conf.OmitArgPrefixes[Machine] = Machine(),  # noqa: B008
+    truncated: tyro.conf.OmitArgPrefixes[Truncated] = Truncated(),
+    machine: tyro.conf.OmitArgPrefixes[Machine] = Machine(),
 ) -> None:
     """Draws the way from one class and seed to another: spherical in z, linear in the class embedding.
 

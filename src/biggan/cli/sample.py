@@ -45,8 +45,8 @@ def sample(
     out: Path = Path("samples"),
     like: Path | None = None,
     shard_images: int | None = None,
-    truncated: tyro.conf.OmitArgPrefixes[Truncated] = Truncated(),  # noqa: B008
-    machine: tyro.conf.OmitArgPrefixes[Machine] = Machine(),  # noqa: B008
+    truncated: tyro.conf.OmitArgPrefixes[Truncated] = Truncated(),
+    machine: tyro.conf.OmitArgPrefixes[Machine] = Machine(),
 ) -> None:
     """Draws every class with every seed into a folder, as <class>_<seed>.png with a sheet.png of them.
 

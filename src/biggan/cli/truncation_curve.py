@@ -25,7 +25,7 @@ def truncation_curve(
     by: Literal["truncation", "threshold"] = "truncation",
     out: Path = Path("truncation.png"),
     scale: int | None = None,
-    machine: tyro.conf.OmitArgPrefixes[Machine] = Machine(),  # noqa: B008
+    machine: tyro.conf.OmitArgPrefixes[Machine] = Machine(),
 ) -> None:
     """Draws a sheet of what truncation does: a row for each value, a column for each seed.
 
