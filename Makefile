@@ -27,6 +27,8 @@ check: .venv/.ok
 	$(V)/ruff check src tests proofs benchmarks examples tools
 	$(V)/ruff format --check src tests proofs benchmarks examples tools
 	$(V)/mypy
+	MYPYPATH=src:tests:proofs $(V)/mypy proofs
+	MYPYPATH=src:tests:benchmarks $(V)/mypy benchmarks
 
 # One after another; one that fails does not keep the others from running, and is named at the end.
 define run_each

@@ -97,7 +97,8 @@ class Judge:
 
     def named(self, features: Tensor) -> Tensor:
         """Features (N, 1280) → the class that the probe gives each, (N,)."""
-        return (self._inputs(features) @ self.weight).argmax(1)
+        scores: Tensor = self._inputs(features) @ self.weight
+        return scores.argmax(1)
 
     def verdict(self, x: Tensor, y: Tensor) -> Verdict:
         """Of drawn images x (N, C, R, R) in [-1, 1], asked for as the classes y (N,)."""

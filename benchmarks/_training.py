@@ -75,7 +75,7 @@ class _Convolutions(TorchDispatchMode):
     """Keeps the calls of convolution kernels made within, with random tensors in place of what they were given."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[tuple[Any, Any]] = []
 
     def __torch_dispatch__(

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,7 +118,8 @@ class Reading:
         loader.IN_MEMORY = 2**40 if held else 0
         self.stream, self.images, self.start = Loader(packed, 0), images // BATCH * BATCH, 0
         if in_order:
-            self.stream.indices = lambda start, count: np.arange(start, start + count) % packed.num_images
+            straight: Any = lambda start, count: np.arange(start, start + count) % packed.num_images  # noqa: E731
+            self.stream.indices = straight
 
     def __call__(self) -> None:
         for start in range(self.start, self.start + self.images, BATCH):

@@ -14,6 +14,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from _report import Report, largest_memory, seconds, table
 
@@ -25,7 +26,7 @@ from biggan.training.trial import CPU, Noise, iteration_seconds
 from biggan.training.trial import ROUNDS as TRIAL_ROUNDS
 
 ROUNDS = 5
-CASES: dict[str, tuple[str, int, int, dict[str, object]]] = {  # preset, batch, microbatch, changes of the model
+CASES: dict[str, tuple[str, int, int, dict[str, Any]]] = {  # preset, batch, microbatch, changes of the model
     "cpu-small": ("cpu-small", 32, 32, {}),
     "cpu-small in four": ("cpu-small", 64, 16, {}),
     "cpu-small plain": ("cpu-small", 32, 32, {"fused_resampling": False}),

@@ -72,7 +72,7 @@ def ready(G: Generator, row: Mapping[str, Tensor], dtype: torch.dtype | None) ->
 
 def beside_package(folder: Path, rounds: int) -> tuple[Figures, dict[str, float]]:
     """BigGAN-deep at 256 px, and seconds to make ours ready."""
-    from pytorch_pretrained_biggan import BigGAN as Package
+    from pytorch_pretrained_biggan import BigGAN as Package  # type: ignore[import-untyped]
 
     if not (folder / "pytorch_model.bin").exists():
         write(str(folder))
@@ -125,4 +125,4 @@ def main(rounds: int, folder: Path) -> None:
 if __name__ == "__main__":
     given = sys.argv[1:]
     with tempfile.TemporaryDirectory() as temporary:
-        main(int((given or [LEAST_ROUNDS])[0]), Path((given[1:] or [temporary])[0]))
+        main(int(given[0]) if given else LEAST_ROUNDS, Path((given[1:] or [temporary])[0]))

@@ -9,7 +9,7 @@ from typing import Any
 NUMBERS = (0, -1, 1, 2, 3, 33, 64, 512, 4096, 65536, 10**7, 2**31, 2**32, 2**63 - 1, 2**63, 2**64, 10**30, 10**400)
 FLOATS = (0.5, -0.0, 1e-320, 1e308, -1e308, float("nan"), float("inf"), float("-inf"))
 TEXTS = ("", "x", "x" * 5000, "../../etc/passwd", "\x00", "\x1b[2J", "\udc80", "__class__", "F64", "F16", "I64", "BF16")
-ODD = (None, True, False, [], {}, [[]], [0] * 65, {"a": 1}, [["x"] * 3] * 3)
+ODD: tuple[object, ...] = (None, True, False, [], {}, [[]], [0] * 65, {"a": 1}, [["x"] * 3] * 3)
 
 Mutated = tuple[str, bytes, str]
 """Name of the file, its content, and the kind of mutation."""

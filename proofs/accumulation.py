@@ -7,6 +7,7 @@ import argparse
 import statistics
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import _report
 
@@ -20,7 +21,7 @@ BATCH, SPLITS = 64, (64, 16, 4)
 def settings(microbatch: int, seed: int, images: int) -> Config:
     """`cpu-small` at a batch of 64, so split."""
     base = presets.preset("cpu-small")
-    length = {"total_images": images, "save_images": images // 4, "sheet_images": images}
+    length: dict[str, Any] = {"total_images": images, "save_images": images // 4, "sheet_images": images}
     train = replace(base.train, batch_size=BATCH, microbatch=microbatch, seed=seed, **length)
     return replace(base, train=train)
 

@@ -70,7 +70,7 @@ class Task(NamedTuple):
 def settings(task: Task) -> Config:
     """The CPU preset at the proof's length."""
     base = presets.preset("cpu-small")
-    lengths = {"total_images": LENGTH, "save_images": SAVED, "sheet_images": LENGTH, "seed": task.seed}
+    lengths: dict[str, Any] = {"total_images": LENGTH, "save_images": SAVED, "sheet_images": LENGTH, "seed": task.seed}
     data, train = replace(base.data, labels=task.labels), replace(base.train, **lengths)
     return replace(base, data=data, augment=PLAIN, train=train)
 
@@ -153,11 +153,12 @@ def trained(task: Task, *hooks: Hook, last: Iterable[Hook] = ()) -> Iterator[Non
     def begin(run: Training, data: Batches, usual: Iterable[Hook]) -> None:
         fit(run, Provoked(data, run, cause, task.onset) if cause else data, [*hooks, *usual, *last])
 
-    workflow.fit = begin
+    begins: Any = workflow
+    begins.fit = begin
     try:
         yield
     finally:
-        workflow.fit = fit
+        begins.fit = fit
 
 
 def begun(folder: Path) -> Path:
@@ -283,7 +284,8 @@ tried on the looks that they leave, which are those of a guarded run up to its f
 
 def main() -> None:
     torch.set_num_threads(1)
-    statistics.TRUNCATIONS = statistics.THRESHOLDS = (1.0,)  # tables of finished models play no part
+    tables: Any = statistics
+    tables.TRUNCATIONS = tables.THRESHOLDS = (1.0,)  # of finished models; they play no part
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/collapse")
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / "collapse.jsonl"

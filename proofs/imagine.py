@@ -69,7 +69,8 @@ class Judge:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The class of each image, (N,)."""
-        return (self._inputs(self.features(x)) @ self.weight).argmax(1)
+        scores: Tensor = self._inputs(self.features(x)) @ self.weight
+        return scores.argmax(1)
 
 
 def real(place: Path, count: int) -> tuple[Tensor, Tensor]:

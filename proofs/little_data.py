@@ -175,7 +175,7 @@ class Run:
         tensors |= {part: getattr(run, part).tensors() for part in ("optim_g", "optim_d")}
         record = {"used": used, "done": done}
         state.save_state(self.place, run.images, tensors | {"adaptive": run.adaptive.tensors()}, record)
-        state.prune(self.place, 1)
+        state.prune(self.place, run.images, 1)
 
 
 Curves = dict[tuple[str, int], dict[int, dict[str, Any]]]

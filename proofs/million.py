@@ -14,6 +14,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import _report
 
@@ -85,7 +86,7 @@ def _told(number: int, what: str) -> str:
         return ""
 
 
-def manifest(out: Path) -> dict:
+def manifest(out: Path) -> dict[str, Any]:
     """What the manifest tells now."""
     place = out / "manifest.json"
     return json.loads(place.read_text()) if place.exists() else {"shards": [], "complete": False}
@@ -118,7 +119,7 @@ def sitting(out: Path, asked: argparse.Namespace, kill_at: int | None) -> Seen:
     return seen
 
 
-def same_as_alone(out: Path, shards: list[dict], count: int) -> int:
+def same_as_alone(out: Path, shards: list[dict[str, Any]], count: int) -> int:
     """How many of some pictures, chosen at random, are the bytes that the model draws alone."""
     pipe, draw, equal = biggan.load(MODEL), random.Random(0), 0
     for _ in range(count):

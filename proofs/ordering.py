@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from _report import write
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
+from torchvision.transforms.functional import gaussian_blur  # type: ignore[import-untyped]
 
 from biggan.evaluation.distances import fit_gaussian, frechet_distance, kernel_distance
 from biggan.evaluation.features import FeatureNetwork, efficientnet_lite

@@ -14,6 +14,7 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import _report
 import numpy as np
@@ -105,7 +106,8 @@ def reading(pack: Path) -> tuple[float, float]:
     loader.IN_MEMORY = 0
     packed = open_pack(pack)
     streams = {"in order": Loader(packed, 0), "shuffled": Loader(packed, 0)}
-    streams["in order"].indices = lambda start, count: np.arange(start, start + count) % packed.num_images
+    straight: Any = lambda start, count: np.arange(start, start + count) % packed.num_images  # noqa: E731
+    streams["in order"].indices = straight
     rates: dict[str, list[float]] = {form: [] for form in streams}
     each = packed.num_images // BATCH * BATCH
     for turn in range(EPOCHS + 1):

@@ -6,6 +6,7 @@ Its numbers compare runs on one data set with each other; they are no one's FID 
 import itertools
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
@@ -31,10 +32,12 @@ class Judge(nn.Module):
         self.head = nn.Linear(128, num_classes)
 
     def features(self, x: Tensor) -> Tensor:
-        return self.body(x).mean((2, 3))
+        h: Tensor = self.body(x)
+        return h.mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
+        logits: Tensor = self.head(self.features(x))
+        return logits
 
 
 def train_judge(x: Tensor, y: Tensor, epochs: int = 12, seed: int = 0) -> Judge:
@@ -84,7 +87,7 @@ def kernel_distance(judge: Judge, x: Tensor, other: Tensor) -> float:
 def bundled_images(name: str = "fashion-mnist") -> tuple[Tensor, Tensor]:
     """A bundled set's images x (N, 1, 32, 32) in [-1, 1] and labels y (N,)."""
     packed = prepare(name, 32, Data())
-    return torch.from_numpy(packed.images.copy()).permute(0, 3, 1, 2) / 127.5 - 1, torch.from_numpy(packed.labels)
+    return torch.from_numpy(np.array(packed.images)).permute(0, 3, 1, 2) / 127.5 - 1, torch.from_numpy(packed.labels)
 
 
 def fashion_judge() -> Judge:
