@@ -5,7 +5,7 @@ V := .venv/bin
 # leaves out what wants data of its own or takes days. Each script's first lines say what it wants.
 MORE := $(patsubst %,benchmarks/%.py,planner pretrained together)
 BENCHES := $(filter-out benchmarks/quality.py $(MORE),$(sort $(wildcard benchmarks/[a-z]*.py)))
-PROOFS := $(filter-out $(patsubst %,proofs/%.py,collapse imagine little_data ordering),$(sort $(wildcard proofs/[a-z]*.py)))
+PROOFS := $(filter-out $(patsubst %,proofs/%.py,collapse imagine little_data ordering precision),$(sort $(wildcard proofs/[a-z]*.py)))
 
 .PHONY: demo test check bench bench-more bench-quality prove clean
 

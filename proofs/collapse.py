@@ -1,11 +1,13 @@
 """Ten ways to bring a run down, and thirty healthy runs: what the guard catches, how soon, and what it makes good.
 
-`python proofs/collapse.py [FOLDER]` does one run after the other in FOLDER (runs/collapse unless given), the provoked
-ones first, and adds a line for each to FOLDER/collapse.jsonl; stopped or killed at any time, the same command goes on
-in the middle of the run. Runs that are the same up to the provocation share that part. A healthy run is without guard
-and leaves its looks, on which the guard of today is tried whenever the table is written: so after a change of its rules
-no healthy run is needed again. A CIFAR-10 archive at FOLDER/cifar10-train.npz is a third of the healthy runs' sets, if
-it is there. The page is written anew after each run. About eight hours on one thread.
+`python proofs/collapse.py [FOLDER [RUN ...]]` does one run after the other in FOLDER (runs/collapse unless given), the
+provoked ones first, and adds a line for each to FOLDER/collapse.jsonl; stopped or killed at any time, the same command
+goes on in the middle of the run. RUNs are folders of other runs that were healthy, of which the guard is tried on the
+looks too; with them fewer of our own are made, so that all are thirty. Runs that are the same up to the provocation
+share that part. A healthy run is without guard and leaves its looks, on which the guard of today is tried whenever the
+table is written: so after a change of its rules no healthy run is needed again. A CIFAR-10 archive at
+FOLDER/cifar10-train.npz is a third of the healthy runs' sets, if it is there. The page is written anew after each run.
+About eight hours on one thread.
 """
 
 import json
@@ -38,7 +40,7 @@ from biggan.training.loop import Batches, Figures, Hook, Training, every, fit
 
 LENGTH, SAVED = 2 * ONSET, ONSET // 5  # images of a run, and between its saved states
 SOON = LENGTH // 20  # images within which harm has to be noticed
-SEEDS = 10  # of the healthy runs, on each of the sets
+HEALTHY, SEEDS = 30, 10  # healthy runs; seeds of those made here, on each of the sets
 JUDGED = 1_000  # images between the judge's looks
 TOGETHER = 4  # of the judge's looks in a row that are averaged
 WORSE = 2.0  # times the lowest distance at which a judge calls a run harmed
@@ -255,7 +257,15 @@ def ended(result: dict[str, Any]) -> str:
     return f"{ways}; judge's distance best {result['distance_best']}, last {result['distance_last']}"
 
 
-def table(folder: Path, results: list[dict[str, Any]]) -> dict[str, object]:
+def told(run: Path) -> str:
+    """What a run elsewhere was."""
+    record = json.loads((run / "run.json").read_text())
+    train, images = record["config"]["train"], max(look["images"] for look in lines(run / "stats.jsonl"))
+    source, ways = Path(record["data"]["source"]).stem, f"batch {train['batch_size']}, {train['precision']}"
+    return f"{source}, {images:,} images, {ways}, seed {train['seed']}"
+
+
+def table(folder: Path, results: list[dict[str, Any]], others: list[Path]) -> dict[str, object]:
     """The figures of the page."""
     figures: dict[str, object] = {}
     provoked_runs = [r for r in results if r["provocation"]]
@@ -264,12 +274,13 @@ def table(folder: Path, results: list[dict[str, Any]]) -> dict[str, object]:
     healthy = [r["name"] for r in results if not r["provocation"]]
     good = sum(caught(r)[0] for r in provoked_runs)
     saved = sum(not r["stopped"] or r["distance_best"] is not None for r in provoked_runs)
-    false = {name: found for name in healthy if (found := alarms(folder / name / "stats.jsonl"))}
+    places = {name: folder / name for name in healthy} | {told(run): run for run in others}
+    false = {name: found for name, run in places.items() if (found := alarms(run / "stats.jsonl"))}
     words = "".join(f"; {name}: {', '.join(found)}" for name, found in false.items())
     figures[f"caught within {SOON:,} images of harm"] = f"{good} of {len(provoked_runs)}"
     figures["recovered, or stopped with the best model kept"] = f"{saved} of {len(provoked_runs)}"
-    figures["healthy runs with a false alarm"] = f"{len(false)} of {len(healthy)}{words}"
-    figures["runs done"] = f"{len(results)} of {sum(1 for _ in tasks(folder))}"
+    figures["healthy runs with a false alarm"] = f"{len(false)} of {len(places)}{words}"
+    figures["the healthy runs"] = "; ".join(name.removeprefix("healthy-") for name in places)
     return figures
 
 
@@ -278,24 +289,25 @@ Fashion-MNIST are provoked from image {ONSET:,} on (the tiny set and the one wit
 hooks in the script; lasting causes are there again after every rollback. Where harm comes slowly its beginning is told
 by a classifier that the guard does not know: half of a class, or of all images, no longer recognised, or, where the
 cause is there from the start, {WORSE:g} times the lowest distance, on average over {TOGETHER} looks. Healthy runs
-differ in seed and set (Fashion-MNIST, the same without labels, CIFAR-10); they run without guard, and the guard is
-tried on the looks that they leave, which are those of a guarded run up to its first alarm."""
+differ in seed and set: Fashion-MNIST, the same without labels, CIFAR-10, and runs made elsewhere, which are described.
+They run without guard, or had it and no incident, and the guard of today is tried on the looks that they left, which
+are those of a guarded run up to its first alarm."""
 
 
 def main() -> None:
     torch.set_num_threads(1)
     tables: Any = statistics
     tables.TRUNCATIONS = tables.THRESHOLDS = (1.0,)  # of finished models; they play no part
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/collapse")
+    folder, others = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/collapse"), [Path(run) for run in sys.argv[2:]]
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / "collapse.jsonl"
     results = lines(place)
-    for task in tasks(folder):
+    for task in list(tasks(folder))[: len(PROVOCATIONS) + HEALTHY - len(others)]:
         if task.name not in {result["name"] for result in results}:
             results.append(do(task, folder))
             with place.open("a") as file:
                 file.write(json.dumps(results[-1]) + "\n")
-        write("collapse", "Collapse is noticed and undone", WHAT, table(folder, results))
+        write("collapse", "Collapse is noticed and undone", WHAT, table(folder, results, others))
 
 
 if __name__ == "__main__":
