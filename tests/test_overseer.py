@@ -87,7 +87,7 @@ def test_the_best_model_is_the_nearest_by_the_network_that_looks_now(packed: Pac
     assert best(first, drawn) == {"images": 64}
     assert best(after(96), drawn)["images"] == 64
     nearer = best(after(128), good)
-    assert (nearer["images"], nearer["distance_by"]) == (128, "efficientnet_lite0")
+    assert (nearer["images"], nearer["distance_by"]) == (128, "EfficientNet-Lite0 at 64 px")
     assert best(after(160), drawn) == nearer
     save_bundle(tmp_path / "best", replace(first, training=nearer | {"distance": -9.0, "distance_by": "random"}), None)
     assert best(after(192), good)["images"] == 192

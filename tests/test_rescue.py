@@ -190,7 +190,7 @@ def test_best_and_last_are_both_kept(healthy: Path) -> None:
     nearest = min(distances, key=distances.__getitem__)
     assert best["images"] in (96, nearest)
     if best["images"] == nearest:
-        assert (best["distance"], best["distance_by"]) == (distances[nearest], "efficientnet_lite0")
+        assert (best["distance"], best["distance_by"]) == (distances[nearest], "EfficientNet-Lite0 at 64 px")
 
 
 def test_nan_is_undone(undone: Path) -> None:

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from biggan import atomic
 from biggan.data.packed import Packed
-from biggan.errors import ConfigError, ModelError
+from biggan.errors import ModelError
 from biggan.evaluation.distances import kernel_distance
-from biggan.evaluation.features import efficientnet_lite
+from biggan.evaluation.eyes import RANDOM, random_eyes, trained_eyes
 from biggan.models.bundle import Bundle, load_bundle, save_bundle
 from biggan.sampling.drawn import Drawn
 from biggan.sampling.grids import sheet, to_images
@@ -31,13 +31,12 @@ from biggan.training.figures import Means, largest_singular_values, spectrum_tai
 from biggan.training.guard import Guard, Past, Verdict
 from biggan.training.loop import Training
 from biggan.training.probe import PICTURES, Features, Probe
-from biggan.training.random_features import RandomFeatures
 
 BEST, INCIDENTS = "best", "incidents"
 LOOK_IMAGES = 1_000  # images between looks, at least
 LOOK_ITERATIONS = 15  # iterations, at least: no more than 1,000 images of a batch of 32 with two D steps
 AVERAGE_PICTURES = 640  # drawn to compare averages by, as many as there are real ones
-RANDOM, TRAINED, TRAINED_PIXELS = "random", "efficientnet_lite0", 64  # networks that choose between models
+TRAINED_PIXELS = 64  # at which a trained network looks at pictures
 LEAST_DRAWN = 30  # images of a class between looks, from which its mean output says something
 AVERAGE_LOOKS = 8  # looks between those at the averaged G and at spectra
 LEADERS: dict[str, Leader] = {"ahead": "D", "beaten": "G"}  # by the rule that says so, who has outrun the other
@@ -79,19 +78,19 @@ class Overseer:
     def probe(self) -> Probe:
         """Made when first needed."""
         if self._probe is None:
-            self._probe = self._make_probe(RandomFeatures(self.packed.channels), PICTURES)
+            self._probe = self._make_probe(random_eyes(self.packed.channels).see, PICTURES)
         return self._probe
 
     @property
     def chooser(self) -> tuple[str, Probe]:
         """What chooses between models, and the name of its network; made when first needed.
 
-        A trained network where the extra `metrics` is there and images are grey or of three colours: it orders good
-        generators better than the random one, which the guard's thresholds are made for.
+        A trained network where the extra `metrics` is there: it orders good generators better than the random one,
+        which the guard's thresholds are made for.
         """
         if self._chooser is None:
-            name, features = _choosing_features(self.packed.channels)
-            self._chooser = name, self._make_probe(features, AVERAGE_PICTURES)
+            eyes = trained_eyes(self.packed.channels, TRAINED_PIXELS, self.run.device)
+            self._chooser = eyes.name, self._make_probe(eyes.see, AVERAGE_PICTURES)
         return self._chooser
 
     def _make_probe(self, features: Features, pictures: int) -> Probe:
@@ -231,17 +230,6 @@ class Overseer:
 def nearest_average(distances: Mapping[float, float]) -> float:
     """The share kept by the average whose pictures are nearest; the first of equals, and of those not finite."""
     return min(distances, key=lambda decay: distances[decay] if math.isfinite(distances[decay]) else math.inf)
-
-
-def _choosing_features(channels: int) -> tuple[str, Features]:
-    if channels in (1, 3):
-        try:
-            network = efficientnet_lite(0, TRAINED_PIXELS)
-        except (ConfigError, ModelError):  # not installed, or damaged, which is no reason to stop
-            pass
-        else:
-            return TRAINED, torch.no_grad()(network.features)
-    return RANDOM, RandomFeatures(channels)
 
 
 def _distance(real: Tensor, drawn: Tensor) -> float:

@@ -22,8 +22,9 @@ from biggan import atomic
 from biggan.config import Data
 from biggan.data.packed import prepare
 from biggan.errors import ConfigError, DataError
+from biggan.evaluation.eyes import random_eyes
 from biggan.evaluation.material import Material
-from biggan.reporting.measuring import neighbours, random_eyes
+from biggan.reporting.measuring import neighbours
 from biggan.reporting.panels import PANELS, READINGS
 from biggan.sampling.grids import opaque
 

@@ -11,15 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from biggan.errors import ConfigError
-from biggan.evaluation.features import efficientnet_lite
-from biggan.evaluation.images import Images, Real, in_batches, opaque
+from biggan.evaluation.eyes import Eyes
+from biggan.evaluation.images import Images, Real, in_batches
 from biggan.evaluation.looking import TRUNCATIONS, judge, share_at_ends
 from biggan.evaluation.manifolds import authenticity, nearest_neighbours
 from biggan.evaluation.material import Material
 from biggan.evaluation.metrics import manifold_figures
 from biggan.reporting.charts import Chart, Point, Series
-from biggan.training.random_features import RandomFeatures
 
 SMALL, MIDDLE = 64, 128  # pixels up to which there is time for many images, and for some
 MANY, SOME = 500, 200
@@ -28,34 +26,9 @@ SUSPECTS, NEAREST = 10, 5  # drawn images that are shown, and training images of
 BINS = 24
 
 
-class Eyes(NamedTuple):
-    """What images are seen with."""
-
-    name: str
-    see: Callable[[Tensor], Tensor]
-    """Images (N, C, H, W) in [-1, 1] → features (N, D) on the CPU."""
-
-
 def usual_count(resolution: int) -> int:
     """Images that are drawn to be measured at each truncation unless told; 0 where that would take long."""
     return MANY if resolution <= SMALL else SOME if resolution <= MIDDLE else 0
-
-
-def trained_eyes(resolution: int, channels: int, device: torch.device) -> Eyes:
-    """EfficientNet-Lite0 where its package is installed, else the fixed random network."""
-    size = 96 if resolution <= SMALL else None
-    try:
-        network = efficientnet_lite(0, size).to(device)
-    except ConfigError:
-        return random_eyes(channels)
-    return Eyes(
-        f"EfficientNet-Lite0 at {network.size} px", lambda x: network.features(opaque(x).to(device)).float().cpu()
-    )
-
-
-def random_eyes(channels: int) -> Eyes:
-    """The fixed random network that a run watches itself with; needs no package, and is fast."""
-    return Eyes("the fixed random network", RandomFeatures(channels))
 
 
 class Curve(NamedTuple):

@@ -16,6 +16,7 @@ from biggan.config_json import from_json
 from biggan.data import bundled
 from biggan.data.packed import Packed, default_cache, prepare
 from biggan.errors import ConfigError, DataError
+from biggan.evaluation.eyes import random_eyes, trained_eyes
 from biggan.evaluation.looking import TRUNCATIONS
 from biggan.evaluation.material import Material
 from biggan.models.bundle import Bundle
@@ -209,9 +210,9 @@ def _measured(material: Material, count: int) -> dict[str, Any]:
         return {"lacking": few}
     config = material.pipe.config
     device = material.pipe.generator.linear.weight.device
-    eyes = measuring.trained_eyes(config.resolution, config.image_channels, device)
+    eyes = trained_eyes(config.image_channels, 96 if config.resolution <= measuring.SMALL else None, device)
     curve = measuring.truncation_curve(material, eyes, count)
-    near = measuring.neighbours(material, measuring.random_eyes(config.image_channels), count)
+    near = measuring.neighbours(material, random_eyes(config.image_channels), count)
     found = {"curve": curve, "curve_frame": framed(curve.chart)}
     if near is None:
         return {**found, "lacking": "Not measured: so many training images are there twice that there is no yardstick."}

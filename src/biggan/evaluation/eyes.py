@@ -1,0 +1,44 @@
+"""What quick looks at images are taken with, for no record: a trained network if there is one, or a random one.
+
+Not here: the networks (`features.py`, `training/random_features.py`), and measurements with a name (`measure.py`).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from biggan.errors import ConfigError, ModelError
+from biggan.evaluation.features import efficientnet_lite
+from biggan.evaluation.images import opaque
+from biggan.training.random_features import RandomFeatures
+
+RANDOM = "the fixed random network"
+
+
+class Eyes(NamedTuple):
+    """What images are seen with."""
+
+    name: str
+    see: Callable[[Tensor], Tensor]
+    """Images (N, C, H, W) in [-1, 1] → features (N, D), float32 on the CPU."""
+
+
+def trained_eyes(channels: int, size: int | None, device: torch.device) -> Eyes:
+    """EfficientNet-Lite0 at `size` px (None for its own 224) where its package is there and whole, or `random_eyes`."""
+    try:
+        network = efficientnet_lite(0, size).to(device)
+    except (ConfigError, ModelError):
+        return random_eyes(channels)
+
+    @torch.no_grad()
+    def see(x: Tensor) -> Tensor:
+        return network.features(opaque(x).to(device)).float().cpu()
+
+    return Eyes(f"EfficientNet-Lite0 at {network.size} px", see)
+
+
+def random_eyes(channels: int) -> Eyes:
+    """The fixed random network that a run watches itself with; needs no package, and is fast."""
+    return Eyes(RANDOM, RandomFeatures(channels))
