@@ -47,8 +47,8 @@ class Arm:
     augment: Augment
     each: int | None = SOME  # images of a class; None for all
     classes: tuple[int, ...] = tuple(range(10))
-    seconds: float = 600.0  # CPU seconds of training
-    points: int = 12  # distances on the way
+    seconds: float = 1500.0  # CPU seconds of training
+    points: int = 15  # distances on the way
     init: bool = False  # from the model of the other five classes
 
 
@@ -58,7 +58,7 @@ ARMS = {
     "little": Arm(LITTLE),
     "none, all data": Arm(PLAIN, None, seconds=300.0, points=3),
     "little, all data": Arm(LITTLE, None, seconds=300.0, points=3),
-    "five classes": Arm(PLAIN, None, FIRST, points=3),
+    "five classes": Arm(PLAIN, None, FIRST, 600.0, 3),
     "scratch": Arm(LITTLE, SOME, LAST, 300.0, 15),
     "init": Arm(LITTLE, SOME, LAST, 300.0, 15, init=True),
 }
