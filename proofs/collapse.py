@@ -262,6 +262,8 @@ def told(run: Path) -> str:
     record = json.loads((run / "run.json").read_text())
     train, images = record["config"]["train"], max(look["images"] for look in lines(run / "stats.jsonl"))
     source, ways = Path(record["data"]["source"]).stem, f"batch {train['batch_size']}, {train['precision']}"
+    if train["microbatch"]:
+        ways += f" in parts of {train['microbatch']}"
     return f"{source}, {images:,} images, {ways}, seed {train['seed']}"
 
 
@@ -274,13 +276,13 @@ def table(folder: Path, results: list[dict[str, Any]], others: list[Path]) -> di
     healthy = [r["name"] for r in results if not r["provocation"]]
     good = sum(caught(r)[0] for r in provoked_runs)
     saved = sum(not r["stopped"] or r["distance_best"] is not None for r in provoked_runs)
-    places = {name: folder / name for name in healthy} | {told(run): run for run in others}
-    false = {name: found for name, run in places.items() if (found := alarms(run / "stats.jsonl"))}
-    words = "".join(f"; {name}: {', '.join(found)}" for name, found in false.items())
+    places = [(name, folder / name) for name in healthy] + [(told(run), run) for run in others]
+    false = [(name, found) for name, run in places if (found := alarms(run / "stats.jsonl"))]
+    words = "".join(f"; {name}: {', '.join(found)}" for name, found in false)
     figures[f"caught within {SOON:,} images of harm"] = f"{good} of {len(provoked_runs)}"
     figures["recovered, or stopped with the best model kept"] = f"{saved} of {len(provoked_runs)}"
     figures["healthy runs with a false alarm"] = f"{len(false)} of {len(places)}{words}"
-    figures["the healthy runs"] = "; ".join(name.removeprefix("healthy-") for name in places)
+    figures["the healthy runs"] = "; ".join(name.removeprefix("healthy-") for name, _ in places)
     return figures
 
 

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from biggan import presets
 from biggan.data.packed import Packed, prepare
 from biggan.models.bundle import Bundle, load_bundle, save_bundle
 from biggan.models.statistics import Statistics, Table, standing_row
 from biggan.overseer import Overseer
-from biggan.sampling.drawn import Drawn
-from biggan.sampling.pipeline import Pipeline
 from biggan.training.loop import Training
 from biggan.training.probe import real_images
 
@@ -74,23 +73,27 @@ def test_the_best_model_is_the_nearest_by_the_network_that_looks_now(packed: Pac
     G.use_statistics(standing_row(G))
     tables = Statistics({"none": Table(torch.zeros(1), {name: row[None] for name, row in standing_row(G).items()})})
     first = Bundle(G, watching.run.D, packed.class_names, tables, {"images": 64})
-    drawn = Pipeline(first)(num_images=64)
-    good = replace(drawn, x=real_images(packed, np.arange(64)))
+    noise, real = torch.rand(64, 1, 32, 32), real_images(packed, np.arange(64))
 
-    def after(images: int) -> Bundle:
-        return replace(first, training={"images": images})
-
-    def best(bundle: Bundle, pictures: Drawn) -> dict[str, Any]:
-        watching.keep_best(bundle, pictures, lambda of: drawn)  # the one in `best/` draws noise
+    def best(images: int, good: tuple[int, ...] = ()) -> dict[str, Any]:
+        """After a save at `images`; models of as many images as in `good` draw well."""
+        draw = {True: real, False: noise}
+        page = Image.new("L", (32, 32))
+        bundle = replace(first, training={"images": images})
+        watching.keep_best(bundle, lambda: page, lambda of: draw[of.training["images"] in good])
         return load_bundle(tmp_path / "best").training
 
-    assert best(first, drawn) == {"images": 64}
-    assert best(after(96), drawn)["images"] == 64
-    nearer = best(after(128), good)
-    assert (nearer["images"], nearer["distance_by"]) == (128, "EfficientNet-Lite0 at 64 px")
-    assert best(after(160), drawn) == nearer
-    save_bundle(tmp_path / "best", replace(first, training=nearer | {"distance": -9.0, "distance_by": "random"}), None)
-    assert best(after(192), good)["images"] == 192
+    assert best(64) == {"images": 64}
+    measured = best(96, good=(64,))
+    assert (measured["images"], measured["distance_by"]) == (64, "EfficientNet-Lite0 at 64 px")
+    (tmp_path / "best" / "model.safetensors").write_bytes(b"half")
+    assert best(96) == {"images": 96}  # a damaged one is none
+    nearer = best(128, good=(128,))
+    assert (nearer["images"], nearer["distance"]) == (128, measured["distance"])
+    assert best(160) == nearer
+    other = replace(first, training=nearer | {"distance": -9.0, "distance_by": "another network"})
+    save_bundle(tmp_path / "best", other, None)
+    assert best(192, good=(192,))["images"] == 192
 
 
 def test_without_guard_incidents_are_remembered_and_looks_are_not(packed: Packed) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from biggan import atomic
@@ -23,7 +24,6 @@ from biggan.errors import ModelError
 from biggan.evaluation.distances import kernel_distance
 from biggan.evaluation.eyes import RANDOM, random_eyes, trained_eyes
 from biggan.models.bundle import Bundle, load_bundle, save_bundle
-from biggan.sampling.drawn import Drawn
 from biggan.sampling.grids import sheet, to_images
 from biggan.sampling.sampler import to_bytes
 from biggan.training.course import Course, Leader
@@ -38,7 +38,7 @@ LOOK_ITERATIONS = 15  # iterations, at least: no more than 1,000 images of a bat
 AVERAGE_PICTURES = 640  # drawn to compare averages by, as many as there are real ones
 TRAINED_PIXELS = 64  # at which a trained network looks at pictures
 LEAST_DRAWN = 30  # images of a class between looks, from which its mean output says something
-AVERAGE_LOOKS = 8  # looks between those at the averaged G and at spectra
+AVERAGE_LOOKS, TRAINED_LOOKS = 8, 16  # looks between those at the averaged G and spectra, and by a trained network
 LEADERS: dict[str, Leader] = {"ahead": "D", "beaten": "G"}  # by the rule that says so, who has outrun the other
 
 
@@ -111,18 +111,23 @@ class Overseer:
         """Means of the iterations' figures since the last look, D's outputs by class among them, and what is seen now:
         the raw G's pictures, D's sense for labels, the largest singular value.
 
-        Every eighth look adds the averaged G's distance, the tails of both spectra, whether D knows images by heart.
+        Every eighth look adds the averaged G's distance, the tails of both spectra, whether D knows images by heart;
+        every sixteenth both distances as a trained network sees them, if one is there.
         """
         run, probe = self.run, self.probe
-        x = probe.draw(run.G)
+        x, number = probe.draw(run.G), run.images // self.look_images
         figures = self.means.take() | probe.figures(x) | {"label_sense": probe.label_sense(run.D)}
         outputs = run.tally.take(LEAST_DRAWN)
         figures |= {f"fake {label}": outputs[label] for label in probe.classes if label in outputs}
         values = [*largest_singular_values(run.G).values(), *largest_singular_values(run.D).values()]
         if values:
             figures["singular_value"] = float(torch.stack(values).max())
-        if run.images // self.look_images % AVERAGE_LOOKS == 0:
-            figures |= {"distance_ema": probe.distance(probe.draw(run.G_ema))} | probe.by_heart(run.D)
+        if number % AVERAGE_LOOKS == 0:
+            x_ema = probe.draw(run.G_ema)
+            figures |= {"distance_ema": probe.distance(x_ema)} | probe.by_heart(run.D)
+            if number % TRAINED_LOOKS == 0 and self.chooser[0] != RANDOM:
+                trained = self.chooser[1].distance
+                figures |= {"trained_distance": trained(x), "trained_distance_ema": trained(x_ema)}
             for name, network in (("g", run.G), ("d", run.D)):
                 figures[f"rank_{name}"] = min(spectrum_tail(network).values(), default=1.0)
         return figures
@@ -181,34 +186,34 @@ class Overseer:
             return None
         return bundle
 
-    def keep_best(self, bundle: Bundle, drawn: Drawn, draw: Callable[[Bundle], Drawn]) -> dict[str, float]:
+    def keep_best(self, bundle: Bundle, sheet: Callable[[], Image], draw: Callable[[Bundle], Tensor]) -> None:
         """Writes `best/` if the averaged G's pictures are nearer to the real images than those of `best/` are.
 
-        The first model is the best without being measured.
+        The first model is the best without being measured. After a kill that left half of a new best, the same is
+        written again.
 
         Args:
             bundle: The model as it is.
-            drawn: Pictures of its first classes in equal shares, of the same seeds each time.
-            draw: Draws the same of any model.
-
-        Returns:
-            For `stats.jsonl`, where a trained network chose: its distances of the raw and the averaged G's pictures.
+            sheet: Draws the page that goes with it.
+            draw: Draws pictures of the same seeds of any model, (N, C, R, R) in [-1, 1] on the CPU.
         """
         best = self.best
         if best is None:
             if self.run.images:
-                save_bundle(self.out / BEST, bundle, drawn.sheet())
-            return {}
+                save_bundle(self.out / BEST, bundle, sheet())
+            return
         name, chooser = self.chooser
-        known = best.training.get("distance_by") == name
-        least = float(best.training["distance"]) if known else chooser.distance(draw(best).x)
-        distance = chooser.distance(drawn.x)
-        if distance < least or math.isnan(least):
-            measured = {**bundle.training, "distance": distance, "distance_by": name}
-            save_bundle(self.out / BEST, replace(bundle, training=measured), drawn.sheet())
-        if name == RANDOM:
-            return {}
-        return {"trained_distance": chooser.distance(self.probe.draw(self.run.G)), "trained_distance_ema": distance}
+        if best.training.get("distance_by") != name:
+            best = replace(best, G=best.G.to(self.run.device))
+            best = replace(best, training=self._measured(best, name, chooser.distance(draw(best))))
+            save_bundle(self.out / BEST, best, None)
+        distance, least = chooser.distance(draw(bundle)), float(best.training["distance"])
+        if distance <= least or math.isnan(least):
+            save_bundle(self.out / BEST, replace(bundle, training=self._measured(bundle, name, distance)), sheet())
+
+    @staticmethod
+    def _measured(bundle: Bundle, name: str, distance: float) -> dict[str, Any]:
+        return {**bundle.training, "distance": distance, "distance_by": name}
 
     def picture(self, name: str) -> str:
         """Writes the raw G's pictures as `incidents/<name>.png`; returns that path within the run."""

@@ -38,6 +38,7 @@ from biggan.training.interrupt import StopRequest
 from biggan.training.loop import Figures, Training
 from biggan.training.monitor import Monitor
 from biggan.training.pace import Timekeeper
+from biggan.training.probe import PICTURES
 from biggan.training.trackers import Track, Tracker
 from biggan.training.transfer import Origin
 
@@ -238,13 +239,8 @@ class Sitting:
         if broken:
             self._diverged(broken)
         bundle = self.bundle()
-        lead(lambda: self._keep_best(bundle))
+        lead(lambda: self.overseer.keep_best(bundle, lambda: self.picture(bundle).sheet(), self._to_choose_by))
         self.save_here()
-
-    def _keep_best(self, bundle: Bundle) -> None:
-        figures = self.overseer.keep_best(bundle, self.picture(bundle), self._pictures)
-        if figures:
-            self.write_figures(figures)
 
     def save_state(self) -> None:
         """Saves a state where the run happens to be, without the model; raises as `save`."""
@@ -338,12 +334,21 @@ class Sitting:
     def picture(self, bundle: Bundle) -> Drawn:
         """Pictures of what `bundle` gave, drawn once."""
         if self.drawn is None:
-            self.drawn = self._pictures(bundle)
+            self.drawn = self._pictures(bundle, SHEET_COLUMNS)
         return self.drawn
 
-    def _pictures(self, bundle: Bundle) -> Drawn:
-        classes = list(range(min(len(self.packed.class_names), SHEET_CLASSES))) or None
-        return Pipeline(bundle)(classes, num_images=SHEET_COLUMNS)
+    def _to_choose_by(self, bundle: Bundle) -> Tensor:
+        each = -(-PICTURES // max(len(self._sheet_classes), 1))
+        if each <= SHEET_COLUMNS and self.made and bundle is self.made[1]:
+            return self.picture(bundle).x
+        return self._pictures(bundle, max(each, SHEET_COLUMNS)).x
+
+    def _pictures(self, bundle: Bundle, each: int) -> Drawn:
+        return Pipeline(bundle)(self._sheet_classes or None, num_images=each)
+
+    @property
+    def _sheet_classes(self) -> list[int]:
+        return list(range(min(len(self.packed.class_names), SHEET_CLASSES)))
 
     def summary(self) -> dict[str, Any]:
         """What the model's config says of its training."""

@@ -14,6 +14,7 @@ from biggan.evaluation.features import efficientnet_lite
 from biggan.evaluation.images import opaque
 from biggan.training.random_features import RandomFeatures
 
+AT_ONCE = 64  # images that go through the network together
 RANDOM = "the fixed random network"
 
 
@@ -34,7 +35,7 @@ def trained_eyes(channels: int, size: int | None, device: torch.device) -> Eyes:
 
     @torch.no_grad()
     def see(x: Tensor) -> Tensor:
-        return network.features(opaque(x).to(device)).float().cpu()
+        return torch.cat([network.features(opaque(part).to(device)).float().cpu() for part in x.split(AT_ONCE)])
 
     return Eyes(f"EfficientNet-Lite0 at {network.size} px", see)
 

@@ -97,9 +97,8 @@ def tiles(history: History, bundle: Bundle | None) -> list[Tile]:
         pace = f"{images / seconds:,.0f} images a second" if images else ""
         found.append(Tile(duration(seconds), "of training", pace))
     found += [_headline(record) for record in latest(_of_weights(history.records, bundle)) if is_quality(record)][:2]
-    looks = [row for row in history.figures if LOOK in row]
-    if looks:
-        found += _of_looks(looks[0], looks[-1])
+    if history.figures and LOOK in history.figures[-1]:
+        found += _of_looks(history.figures[0], history.figures[-1])
     if history.is_run and history.figures:
         count = len(history.incidents)
         note = "" if history.guarded else "without a guard"
@@ -172,9 +171,10 @@ def facts(history: History, bundle: Bundle | None, class_names: Sequence[str]) -
         found.append(Fact("Started from", place_name(str(history.part("init")["source"]))))
     if training.get("license"):
         found.append(Fact("Licence", f"{training['license']} (of the weights; images have their own)"))
-    if history.best.get("images") and isinstance(history.best.get("distance"), int | float):
-        best = f"after {history.best['images']:,} images, distance {figure(history.best['distance'], 3)}"
-        found.append(Fact("Best model kept", f"{best}, in best/"))
+    if isinstance(history.best.get("images"), int):
+        distance = history.best.get("distance")
+        measured = f", distance {figure(distance, 3)}" if isinstance(distance, int | float) else ""
+        found.append(Fact("Best model kept", f"after {history.best['images']:,} images{measured}, in best/"))
     return found
 
 

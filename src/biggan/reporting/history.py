@@ -20,7 +20,7 @@ from biggan.sitting import SHEETS
 STATS = "stats.jsonl"
 MOST_STATS = 32 * 2**20  # bytes of figures that are taken in; of more, every second, third, … line
 MOST_INCIDENTS = 50
-LOOK, SAVE = "distance", "trained_distance"  # figures that looks and saves have, and reports have not
+LOOK = "distance"  # a figure that looks have and reports have not
 
 Figures = dict[str, float]
 
@@ -50,7 +50,7 @@ class History:
     run: dict[str, Any] = field(default_factory=dict)
     """`run.json`."""
     figures: list[Figures] = field(default_factory=list)
-    """Lines of `stats.jsonl`, of looks and saves alone where there are any: looks have means, reports one step's."""
+    """Lines of `stats.jsonl`; those of looks alone where there are any, which are means and not one step's values."""
     sheets: list[tuple[int, Path]] = field(default_factory=list)
     """Images shown, and a sheet drawn then."""
     incidents: list[Incident] = field(default_factory=list)
@@ -137,7 +137,8 @@ def _figures(path: Path) -> list[Figures]:
         {name: float(value) for name, value in line.items() if _is_finite(value)} for line in _lines(path, MOST_STATS)
     ]
     rows = [row for row in rows if "images" in row]
-    return [row for row in rows if LOOK in row or SAVE in row] or rows
+    looks = [row for row in rows if LOOK in row]
+    return looks or rows
 
 
 def _is_finite(value: object) -> bool:

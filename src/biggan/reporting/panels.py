@@ -39,7 +39,7 @@ PANELS = (
     Panel(
         "Distance as a trained network sees it",
         {"trained_distance": "G as it is", "trained_distance_ema": "averaged G"},
-        "Lower is better; EfficientNet-Lite0 looks at saved states, and the model kept as the best is chosen by it.",
+        "Lower is better; EfficientNet-Lite0 tells good pictures apart better, and chooses the model kept as the best.",
         log=True,
     ),
     Panel(
