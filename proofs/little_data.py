@@ -31,7 +31,8 @@ from biggan.models.bundle import Bundle, load_bundle, save_bundle
 from biggan.models.network import Generator
 from biggan.models.statistics import Statistics, Table, standing_row
 from biggan.training import state, transfer
-from biggan.training.little import LECAM, POLICY
+from biggan.training.course import LECAM
+from biggan.training.little import POLICY
 from biggan.training.loop import Training, iterate
 
 PIXELS, DRAWN = 64, 1_000  # at which the judging network looks; pictures drawn for a distance

@@ -54,7 +54,7 @@ def test_a_run_from_a_model_resumes_by_the_same_call_as_one_run(tmp_path: Path, 
     said: list[str] = []
     whole = workflow.train(images, tmp_path / "whole", config(model), init=model, watch=Watch(say=said.append))
     text = " ".join(said)
-    assert "--augment color translation (D would learn 13 images by heart)" in text
+    assert "--augment color translation (D may learn 13 images by heart)" in text
     assert "--class-sampling balanced (classes have 3 to 7 images)" in text
     assert "1 of 3 classes are the model's; the others begin from the nearest (kite from " in text
     parts = workflow.train(images, tmp_path / "parts", config(model, 16), init=model)

@@ -230,12 +230,12 @@ class Augment:
     """Kinds of differentiable augmentation of all that D sees; given without a kind: no augmentation."""
     augment_share: float = 1.0
     """Share of images that each kind applies to."""
-    ada_target: float = 0.0
+    ada_target: float | None = None
     """Let that share rise from 0 so as to keep D's mean sign on real images here (ADA: 0.6); 0 for a fixed share."""
-    ada_images: int = 500_000
-    """Images in which the share can go from 0 to 1."""
-    lecam: float | None = None
-    """Strength of LeCam regularisation of D; 0 for none."""
+    ada_images: int = 100_000
+    """Images in which the share can go from 0 to 1 (500,000 in the paper, whose runs show millions)."""
+    lecam: float = 0.0
+    """Strength of LeCam regularisation of D (0.3 in its paper)."""
     lecam_decay: float = 0.99
     """Share of LeCam's averages of D's outputs kept at each D step."""
     consistency: float = 0.0
@@ -248,9 +248,9 @@ class Augment:
     """Images during which G stays as --init has it while D learns."""
 
     def __post_init__(self) -> None:
-        zero = dict.fromkeys(("augment_share", "ada_target", "lecam_decay", "consistency", "freeze_d"), 0)
-        given = {name: 0 for name in ("lecam", "hold_g") if getattr(self, name) is not None}
-        most = {"augment_share": 1, "ada_target": 0.99, "lecam_decay": 0.9999999}
+        zero = dict.fromkeys(("augment_share", "lecam", "lecam_decay", "consistency", "freeze_d"), 0)
+        given = {name: 0 for name in ("ada_target", "hold_g") if getattr(self, name) is not None}
+        most = {"augment_share": 1, "lecam_decay": 0.9999999} | ({"ada_target": 0.99} if "ada_target" in given else {})
         _check_numbers(self, {**zero, **given, "ada_images": 1}, most)
         kinds, words = self.augment or (), (None, "natural", "balanced")
         allowed = f"different ones of {', '.join(KINDS)}"
@@ -260,7 +260,7 @@ class Augment:
         _require(self.class_sampling in words, "class_sampling", self.class_sampling, "natural or balanced")
 
 
-PLAIN = Augment(augment=(), lecam=0.0, class_sampling="natural", hold_g=0)
+PLAIN = Augment(augment=(), ada_target=0.0, class_sampling="natural", hold_g=0)
 """Training as published, whatever the number of images."""
 
 

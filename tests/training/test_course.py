@@ -9,8 +9,8 @@ from biggan import presets, workflow
 from biggan.config import PLAIN, Augment
 from biggan.data.loader import Loader
 from biggan.data.packed import prepare
-from biggan.training.course import SHIFT, Course
-from biggan.training.little import LECAM, POLICY
+from biggan.training.course import LECAM, SHIFT, Course
+from biggan.training.little import POLICY
 from biggan.training.loop import Training, iterate
 
 OWN = Augment(augment=("color",), lecam=0.1, class_sampling="natural", hold_g=0)

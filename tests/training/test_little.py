@@ -7,7 +7,7 @@ import pytest
 
 from biggan.config import PLAIN, Augment
 from biggan.data.packed import Packed
-from biggan.training.little import FEW_IMAGES, LECAM, POLICY, WARM_UP, choose
+from biggan.training.little import ADA_TARGET, FEW_IMAGES, POLICY, WARM_UP, choose
 
 
 def pack(*counts: int, labelled: bool = True) -> Packed:
@@ -25,51 +25,50 @@ def pack(*counts: int, labelled: bool = True) -> Packed:
     )
 
 
-def test_few_images_are_augmented_with_lecam_and_the_sentence_says_why():
-    augment, sentence = choose(Augment(), "hinge", pack(250, 250))
-    assert (augment.augment, augment.lecam) == (POLICY, LECAM)
-    assert (augment.class_sampling, augment.hold_g) == ("natural", 0)
-    assert "--augment color translation" in sentence
-    assert "500 images" in sentence
+def test_few_images_are_augmented_as_far_as_d_needs_it_and_the_sentence_says_why():
+    augment, sentence = choose(Augment(), pack(250, 250))
+    assert augment == replace(PLAIN, augment=POLICY, ada_target=ADA_TARGET)
+    assert "--augment color translation (D may learn 500 images by heart), --ada-target 0.6" in sentence
+
+
+@pytest.mark.parametrize("given", [{"augment": POLICY}, {"augment": ()}, {"augment_share": 0.5}], ids=str)
+def test_a_share_that_was_given_or_augmentation_that_was_is_not_adapted(given):
+    assert choose(Augment(**given), pack(250, 250))[0].ada_target == 0
 
 
 def test_large_even_data_are_trained_on_as_published():
-    assert choose(Augment(), "hinge", pack(FEW_IMAGES, FEW_IMAGES)) == (PLAIN, "")
+    assert choose(Augment(), pack(FEW_IMAGES, FEW_IMAGES)) == (PLAIN, "")
 
 
 def test_uneven_classes_are_shown_equally_often():
-    augment, sentence = choose(Augment(), "hinge", pack(FEW_IMAGES, FEW_IMAGES // 3, 0))
+    augment, sentence = choose(Augment(), pack(FEW_IMAGES, FEW_IMAGES // 3, 0))
     assert augment == replace(PLAIN, class_sampling="balanced")
     assert f"{FEW_IMAGES // 3:,} to {FEW_IMAGES:,} images" in sentence
-    assert choose(Augment(), "hinge", pack(FEW_IMAGES, FEW_IMAGES // 3, labelled=False)) == (PLAIN, "")
+    assert choose(Augment(), pack(FEW_IMAGES, FEW_IMAGES // 3, labelled=False)) == (PLAIN, "")
 
 
 def test_g_is_held_for_a_d_from_scratch():
-    augment, sentence = choose(Augment(), "hinge", pack(FEW_IMAGES), d_behind=True)
+    augment, sentence = choose(Augment(), pack(FEW_IMAGES), d_behind=True)
     assert augment == replace(PLAIN, hold_g=WARM_UP)
     assert f"--hold-g {WARM_UP}" in sentence
 
 
-def test_lecam_is_not_for_a_loss_without_bounds():
-    assert choose(Augment(), "wasserstein", pack(9, 9))[0].lecam == 0
-
-
 GIVEN = [
-    {"augment": ()},
-    {"augment": ("cutout",)},
-    {"lecam": 0.0},
+    {"augment": (), "ada_target": 0.0},
+    {"augment": ("cutout",), "ada_target": 0.3},
+    {"ada_target": 0.0},
     {"class_sampling": "natural"},
     {"hold_g": 3},
-    {"lecam": 1.0, "augment": ()},
+    {"lecam": 1.0, "hold_g": 0},
 ]
 
 
 @pytest.mark.parametrize("given", GIVEN, ids=str)
 def test_what_is_given_stays_and_only_the_rest_is_chosen_and_said(given):
     asked = Augment(**given)
-    augment, sentence = choose(asked, "hinge", pack(90, 9), d_behind=True)
-    free, _ = choose(Augment(), "hinge", pack(90, 9), d_behind=True)
+    augment, sentence = choose(asked, pack(90, 9), d_behind=True)
+    free, _ = choose(Augment(), pack(90, 9), d_behind=True)
     assert augment == replace(free, **given)
     assert all(f"--{name.replace('_', '-')} " not in sentence for name in given)
     assert all(getattr(augment, field.name) is not None for field in fields(Augment))
-    assert choose(augment, "hinge", pack(90, 9), d_behind=True) == (augment, "")
+    assert choose(augment, pack(90, 9), d_behind=True) == (augment, "")
