@@ -25,6 +25,8 @@ def cheap() -> Iterator[None]:
     with cheap_tables((0.2, 0.6, 1.0)) as patch:
         patch.setattr(overseer, "LOOK_IMAGES", 64)
         patch.setattr(overseer, "LOOK_ITERATIONS", 4)
+        patch.setattr(overseer, "AVERAGE_LOOKS", 2)
+        patch.setattr(overseer, "TRAINED_LOOKS", 2)
         yield
 
 
