@@ -22,7 +22,7 @@ from biggan import atomic
 from biggan.data.packed import Packed
 from biggan.errors import ModelError
 from biggan.evaluation.distances import kernel_distance
-from biggan.evaluation.eyes import RANDOM, random_eyes, trained_eyes
+from biggan.evaluation.eyes import RANDOM, Eyes, random_eyes, trained_eyes
 from biggan.models.bundle import Bundle, load_bundle, save_bundle
 from biggan.sampling.grids import sheet, to_images
 from biggan.sampling.sampler import to_bytes
@@ -30,7 +30,7 @@ from biggan.training.course import Course, Leader
 from biggan.training.figures import Means, largest_singular_values, spectrum_tail
 from biggan.training.guard import Guard, Past, Verdict
 from biggan.training.loop import Training
-from biggan.training.probe import PICTURES, Features, Probe
+from biggan.training.probe import PICTURES, Probe
 
 BEST, INCIDENTS = "best", "incidents"
 LOOK_IMAGES = 1_000  # images between looks, at least
@@ -78,7 +78,7 @@ class Overseer:
     def probe(self) -> Probe:
         """Made when first needed."""
         if self._probe is None:
-            self._probe = self._make_probe(random_eyes(self.packed.channels).see, PICTURES)
+            self._probe = self._make_probe(random_eyes(self.packed.channels), PICTURES)
         return self._probe
 
     @property
@@ -90,11 +90,12 @@ class Overseer:
         """
         if self._chooser is None:
             eyes = trained_eyes(self.packed.channels, TRAINED_PIXELS, self.run.device)
-            self._chooser = eyes.name, self._make_probe(eyes.see, AVERAGE_PICTURES)
+            self._chooser = eyes.name, self._make_probe(eyes, AVERAGE_PICTURES)
         return self._chooser
 
-    def _make_probe(self, features: Features, pictures: int) -> Probe:
-        return Probe(self.packed, self.held_out, features, _distance, self.run.device, pictures)
+    def _make_probe(self, eyes: Eyes, pictures: int) -> Probe:
+        random = eyes.name == RANDOM
+        return Probe(self.packed, self.held_out, eyes.see, _distance, self.run.device, pictures, standardise=random)
 
     @property
     def look_images(self) -> int:

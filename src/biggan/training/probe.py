@@ -50,6 +50,8 @@ class Probe:
         distance: Features of real and of drawn images -> a distance that needs no many images.
         device: Where G and D are.
         pictures: Drawn at a look, about.
+        standardise: Give each feature mean 0 and spread 1 over the real images first, as a random network's want it. In
+            a trained network's many are near 0 on all real images, and the least of them would outweigh the rest.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Probe:
         distance: Distance,
         device: torch.device,
         pictures: int = PICTURES,
+        standardise: bool = True,
     ) -> None:
         self._features, self._distance, self._device = features, distance, device
         self.classes, places = chosen_images(packed)
@@ -75,10 +78,13 @@ class Probe:
         group = torch.arange(self.num_groups).repeat_interleave(torch.tensor([len(place) for place in places]))
         chunks = torch.from_numpy(np.concatenate(places)).split(64)
         real = torch.cat([features(real_images(packed, chunk.numpy())) for chunk in chunks])
-        self._mean, self._spread = real.mean(0), torch.ones(real.shape[1])
-        if len(real) > 1:
+        self._mean, self._spread = (
+            real.mean(0) if standardise else torch.zeros(real.shape[1]),
+            torch.ones(real.shape[1]),
+        )
+        if standardise and len(real) > 1:
             self._spread = real.std(0).clamp_min(LEAST_SPREAD)
-        else:  # one image has no spread, and a distance needs two
+        if len(real) == 1:  # one image has no spread, and a distance needs two
             real, group = real.repeat(2, 1), group.repeat(2)
         self._real = (real - self._mean) / self._spread
         self._within = self._pair_distances(self._real, group)
