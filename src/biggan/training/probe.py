@@ -78,10 +78,9 @@ class Probe:
         group = torch.arange(self.num_groups).repeat_interleave(torch.tensor([len(place) for place in places]))
         chunks = torch.from_numpy(np.concatenate(places)).split(64)
         real = torch.cat([features(real_images(packed, chunk.numpy())) for chunk in chunks])
-        self._mean, self._spread = (
-            real.mean(0) if standardise else torch.zeros(real.shape[1]),
-            torch.ones(real.shape[1]),
-        )
+        self._mean, self._spread = torch.zeros(real.shape[1]), torch.ones(real.shape[1])
+        if standardise:
+            self._mean = real.mean(0)
         if standardise and len(real) > 1:
             self._spread = real.std(0).clamp_min(LEAST_SPREAD)
         if len(real) == 1:  # one image has no spread, and a distance needs two
