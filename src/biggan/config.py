@@ -232,7 +232,7 @@ class Augment:
     """Share of images that each kind applies to."""
     ada_target: float | None = None
     """Let that share rise from 0 so as to keep D's mean sign on real images here (ADA: 0.6); 0 for a fixed share."""
-    ada_images: int = 100_000
+    ada_images: int | None = None
     """Images in which the share can go from 0 to 1 (500,000 in the paper, whose runs show millions)."""
     lecam: float = 0.0
     """Strength of LeCam regularisation of D (0.3 in its paper)."""
@@ -249,9 +249,10 @@ class Augment:
 
     def __post_init__(self) -> None:
         zero = dict.fromkeys(("augment_share", "lecam", "lecam_decay", "consistency", "freeze_d"), 0)
-        given = {name: 0 for name in ("ada_target", "hold_g") if getattr(self, name) is not None}
+        least = {"ada_target": 0, "ada_images": 1, "hold_g": 0}
+        given = {name: low for name, low in least.items() if getattr(self, name) is not None}
         most = {"augment_share": 1, "lecam_decay": 0.9999999} | ({"ada_target": 0.99} if "ada_target" in given else {})
-        _check_numbers(self, {**zero, **given, "ada_images": 1}, most)
+        _check_numbers(self, {**zero, **given}, most)
         kinds, words = self.augment or (), (None, "natural", "balanced")
         allowed = f"different ones of {', '.join(KINDS)}"
         _require(
@@ -260,7 +261,7 @@ class Augment:
         _require(self.class_sampling in words, "class_sampling", self.class_sampling, "natural or balanced")
 
 
-PLAIN = Augment(augment=(), ada_target=0.0, class_sampling="natural", hold_g=0)
+PLAIN = Augment(augment=(), ada_target=0.0, ada_images=500_000, class_sampling="natural", hold_g=0)
 """Training as published, whatever the number of images."""
 
 

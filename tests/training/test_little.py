@@ -7,7 +7,7 @@ import pytest
 
 from biggan.config import PLAIN, Augment
 from biggan.data.packed import Packed
-from biggan.training.little import ADA_TARGET, FEW_IMAGES, POLICY, WARM_UP, choose
+from biggan.training.little import ADA_IMAGES, ADA_TARGET, FEW_IMAGES, POLICY, WARM_UP, choose
 
 
 def pack(*counts: int, labelled: bool = True) -> Packed:
@@ -27,13 +27,17 @@ def pack(*counts: int, labelled: bool = True) -> Packed:
 
 def test_few_images_are_augmented_as_far_as_d_needs_it_and_the_sentence_says_why():
     augment, sentence = choose(Augment(), pack(250, 250))
-    assert augment == replace(PLAIN, augment=POLICY, ada_target=ADA_TARGET)
-    assert "--augment color translation (D may learn 500 images by heart), --ada-target 0.6" in sentence
+    assert augment == replace(PLAIN, augment=POLICY, ada_target=ADA_TARGET, ada_images=ADA_IMAGES)
+    assert (
+        "--augment color translation (D may learn 500 images by heart), --ada-target 0.6 (as far as it does), --ada-images 100000."
+        in sentence
+    )
 
 
 @pytest.mark.parametrize("given", [{"augment": POLICY}, {"augment": ()}, {"augment_share": 0.5}], ids=str)
 def test_a_share_that_was_given_or_augmentation_that_was_is_not_adapted(given):
-    assert choose(Augment(**given), pack(250, 250))[0].ada_target == 0
+    augment, _ = choose(Augment(**given), pack(250, 250))
+    assert (augment.ada_target, augment.ada_images) == (0, PLAIN.ada_images)
 
 
 def test_large_even_data_are_trained_on_as_published():
@@ -54,9 +58,10 @@ def test_g_is_held_for_a_d_from_scratch():
 
 
 GIVEN = [
-    {"augment": (), "ada_target": 0.0},
-    {"augment": ("cutout",), "ada_target": 0.3},
-    {"ada_target": 0.0},
+    {"augment": (), "ada_target": 0.0, "ada_images": 500_000},
+    {"augment": ("cutout",), "ada_target": 0.3, "ada_images": 7},
+    {"ada_target": 0.0, "ada_images": 500_000},
+    {"ada_target": 0.3},
     {"class_sampling": "natural"},
     {"hold_g": 3},
     {"lecam": 1.0, "hold_g": 0},

@@ -45,7 +45,7 @@ class Adaptive:
         figures = mean_figures(figures)
         means = torch.stack([figures["d_real"], figures["d_fake"]]).to(self.anchors)
         self.anchors = torch.lerp(means, self.anchors, settings.lecam_decay)
-        if settings.ada_target:
+        if settings.ada_target and settings.ada_images:
             sign, shown = figures["d_sign"].to(self.share), images * world_size()
             self.share = adapted(self.share, sign, settings.ada_target, shown, settings.ada_images)
 

@@ -13,7 +13,7 @@ from biggan.config import Augment
 from biggan.training.little import POLICY
 
 RATES = (0.5, 0.125, 0.03)  # of the settings' learning rates, after one incident, two, and more
-LECAM = 0.3  # strength
+LECAM = 0.3  # its strength, the paper's
 AHEAD = 0.5  # what the network that outran the other keeps besides
 SHIFT = 2**40  # images further in the streams of draws, for each incident
 

@@ -9,13 +9,13 @@ Not here: what the choices do (`augment.py`, `adaptive.py`, `data/order.py`, `lo
 
 from dataclasses import replace
 
-from biggan.config import Augment
+from biggan.config import PLAIN, Augment
 from biggan.data.packed import Packed
 from biggan.training.augment import Kind
 
 FEW_IMAGES = 5_000  # below which D learns images by heart
 POLICY: tuple[Kind, ...] = ("color", "translation")
-ADA_TARGET = 0.6
+ADA_TARGET, ADA_IMAGES = 0.6, 100_000
 UNEVEN = 2.0  # times as many images as the smallest class that the largest may have
 WARM_UP = 10_000  # images that a D from scratch sees before a G that has learned moves
 
@@ -33,20 +33,23 @@ def choose(augment: Augment, packed: Packed, d_behind: bool = False) -> tuple[Au
     """
     few, counts = packed.num_images < FEW_IMAGES, [count for count in packed.class_counts if count]
     uneven = len(counts) > 1 and max(counts) > UNEVEN * min(counts)
+    adapts = few and augment.augment is None and augment.augment_share == 1 and augment.ada_target != 0
     values: dict[str, object] = {
-        "augment": POLICY if few else (),
-        "ada_target": ADA_TARGET if few and augment.augment is None and augment.augment_share == 1 else 0.0,
-        "class_sampling": "balanced" if uneven else "natural",
-        "hold_g": WARM_UP if d_behind else 0,
+        "augment": POLICY if few else PLAIN.augment,
+        "ada_target": ADA_TARGET if adapts else PLAIN.ada_target,
+        "ada_images": ADA_IMAGES if adapts else PLAIN.ada_images,
+        "class_sampling": "balanced" if uneven else PLAIN.class_sampling,
+        "hold_g": WARM_UP if d_behind else PLAIN.hold_g,
     }
     chosen = {name: value for name, value in values.items() if getattr(augment, name) is None}
     said = {
         "augment": f"--augment {' '.join(POLICY)} (D may learn {packed.num_images:,} images by heart)",
         "ada_target": f"--ada-target {ADA_TARGET:g} (as far as it does)",
+        "ada_images": f"--ada-images {ADA_IMAGES}",
         "class_sampling": f"--class-sampling balanced (classes have {min(counts, default=0):,} to "
         f"{max(counts, default=0):,} images)",
         "hold_g": f"--hold-g {WARM_UP} (D begins from scratch)",
     }
-    parts = [text for name, text in said.items() if chosen.get(name) not in (None, (), 0, "natural")]
+    parts = [text for name, text in said.items() if name in chosen and chosen[name] != getattr(PLAIN, name)]
     sentence = f"Chosen by the data, unless you give other values: {', '.join(parts)}." if parts else ""
     return replace(augment, **chosen), sentence  # type: ignore[arg-type]
