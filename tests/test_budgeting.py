@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cheap import cheap_tables
+from cheap import cheap_models
 
 import biggan
 from biggan import atomic, budgeting, overseer, presets, workflow
@@ -34,10 +34,9 @@ Said = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick() -> Iterator[None]:
-    """Models with cheap tables, few pictures to compare, and budgets of seconds."""
-    with cheap_tables() as patch:
+    """Cheap models, and budgets of seconds."""
+    with cheap_models() as patch:
         patch.setattr(rules, "LEAST_SECONDS", 1.0)
-        patch.setattr(overseer, "AVERAGE_PICTURES", 24)
         yield
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cheap import cheap_tables
+from cheap import cheap_models
 from PIL import Image
 from tiny_models import make_folder
 
@@ -22,7 +22,7 @@ from biggan.sitting import Watch
 @pytest.fixture(autouse=True, scope="module")
 def _tables() -> Iterator[None]:
     """Models with few and cheap tables."""
-    with cheap_tables((0.5, 1.0)):
+    with cheap_models():
         yield
 
 

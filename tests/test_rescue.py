@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cheap import cheap_tables
+from cheap import cheap_models
 
 import biggan
 from biggan import atomic, overseer, presets, workflow
@@ -30,7 +30,7 @@ NETWORKS = ("model.safetensors", "discriminator.safetensors")
 @pytest.fixture(autouse=True, scope="module")
 def _looks() -> Iterator[None]:
     """A look every four iterations of the tiny preset, and models with few and cheap tables."""
-    with cheap_tables((0.5, 1.0)) as patch:
+    with cheap_models() as patch:
         patch.setattr(overseer, "LOOK_IMAGES", 64)
         patch.setattr(overseer, "LOOK_ITERATIONS", 4)
         patch.setattr(overseer, "AVERAGE_LOOKS", 2)

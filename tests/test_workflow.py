@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cheap import cheap_tables
+from cheap import cheap_models
 from PIL import Image
 
 import biggan
@@ -35,8 +35,8 @@ def config(**changes: object) -> Config:
 
 @pytest.fixture(autouse=True, scope="module")
 def _tables() -> Iterator[None]:
-    """Models with cheap tables."""
-    with cheap_tables():
+    """Cheap models."""
+    with cheap_models():
         yield
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cheap import cheap_tables
+from cheap import cheap_models
 from reports import NAMES
 
 from biggan import overseer, presets, workflow
@@ -22,7 +22,7 @@ from biggan.training.loop import Batches, Hook, Training, fit
 @contextmanager
 def cheap() -> Iterator[None]:
     """A look every four iterations of the tiny preset, and models with cheap tables."""
-    with cheap_tables((0.2, 0.6, 1.0)) as patch:
+    with cheap_models((0.2, 0.6, 1.0)) as patch:
         patch.setattr(overseer, "LOOK_IMAGES", 64)
         patch.setattr(overseer, "LOOK_ITERATIONS", 4)
         patch.setattr(overseer, "AVERAGE_LOOKS", 2)
