@@ -2,7 +2,7 @@
 PY ?= python3
 V := .venv/bin
 # `make bench` takes 18 minutes; left out are what learns (`make bench-quality`) and `make bench-more`, half an hour. `make prove`
-# leaves out what wants data of its own or takes days. Each script's first lines say what it wants.
+# leaves out what wants data of its own or takes long. Each script's first lines say what it wants.
 MORE := $(patsubst %,benchmarks/%.py,planner pretrained together)
 BENCHES := $(filter-out benchmarks/quality.py $(MORE),$(sort $(wildcard benchmarks/[a-z]*.py)))
 PROOFS := $(filter-out $(patsubst %,proofs/%.py,collapse imagine little_data ordering precision),$(sort $(wildcard proofs/[a-z]*.py)))

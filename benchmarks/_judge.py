@@ -5,7 +5,8 @@ features at 96 px in bfloat16, a kernel distance without scaling and a ridge pro
 for the features only. Real images' features are kept in a folder, as they never change.
 """
 
-from dataclasses import asdict, dataclass
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,10 @@ from biggan.evaluation.distances import kernel_distance
 from biggan.evaluation.features import FeatureNetwork, efficientnet_lite
 from biggan.evaluation.manifolds import manifolds
 from biggan.sampling.pipeline import Pipeline
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from bfloat16_arithmetic import bfloat16_arithmetic
 
 DRAWN, HELD_OUT, PROBED = 1_000, 1_000, 3_000  # images: drawn, of the test set, of the training set for the probe
 SIZE = 96  # pixels at which the network sees images
@@ -88,7 +93,7 @@ class Judge:
         """Images (N, 1 or 3, R, R) in [-1, 1] → (N, 1280), float64; the network runs in bfloat16 autocast."""
         parts = []
         for part in x.clamp(-1, 1).split(50):
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16), bfloat16_arithmetic():
                 parts.append(self.network.features(part.contiguous(memory_format=torch.channels_last)).double())
         return torch.cat(parts)
 
@@ -129,11 +134,6 @@ class Judge:
         return self.verdict(
             pipe(num_images=each, seed=FIRST_SEED).x, torch.arange(self.num_classes).repeat_interleave(each)
         )
-
-
-def as_figures(verdict: Verdict) -> dict[str, float]:
-    """Name -> figure."""
-    return asdict(verdict)
 
 
 def _labels(packed: Packed) -> np.ndarray:

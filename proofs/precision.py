@@ -16,6 +16,10 @@ from _report import write
 from biggan import assess, presets, workflow
 from biggan.config import PLAIN, Config
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from bfloat16_arithmetic import bfloat16_arithmetic
+
 METRICS = "kid1k_test@efficientnet_lite0_96px,acc1k_test@efficientnet_lite0_96px"
 IMAGES, SEEDS = 61_440, 3
 Precision = Literal["float32", "bfloat16"]
@@ -44,7 +48,8 @@ def main() -> None:
         found = []
         for seed in range(SEEDS):
             run = folder / f"{precision}-{seed}"
-            workflow.train("fashion-mnist", run, settings(precision, seed))
+            with bfloat16_arithmetic():
+                workflow.train("fashion-mnist", run, settings(precision, seed))
             found.append(measured(run))
             print(f"{precision}, seed {seed}: distance {found[-1][0]:.3f}, recognised {found[-1][1]:.3f}", flush=True)
         kids, shares = zip(*found, strict=True)

@@ -12,7 +12,7 @@ import torch
 from cheap import cheap_models
 
 import biggan
-from biggan import atomic, budgeting, overseer, presets, workflow
+from biggan import atomic, budgeting, presets, workflow
 from biggan.cli.info import describe
 from biggan.cli.main import main
 from biggan.config import Config, Data

@@ -186,7 +186,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, images: Path, finished: Path)
 
 def test_another_setting_is_refused_by_name(images: Path, finished: Path) -> None:
     base = config()
-    with pytest.raises(ConfigError, match=r"^--lr-g is 0\.5 and this run began with 0\.001"):
+    with pytest.raises(ConfigError, match=r"^This run began with --lr-g 0\.001, not with --lr-g 0\.5"):
         workflow.train(images, finished, replace(base, optim=replace(base.optim, lr_g=0.5)))
     with pytest.raises(ConfigError, match="--g-widths"):
         workflow.train(images, finished, replace(base, model=replace(base.model, g_widths=(8, 8, 8, 16))))

@@ -141,7 +141,9 @@ def look(source: str, data: Data) -> Facts:
         sides = [side for side in (_side(found.read(int(i))) for i in places) if side]
         classes = len(found.class_names) if data.labels and found.labels is not None else 0
         if not sides:
-            raise DataError(f"None of the pictures of --data {source} that were tried can be read.")
+            raise DataError(
+                f"None of the pictures of --data {source} that were tried can be read; biggan data inspect says why."
+            )
         return Facts(num_images=found.num_images, num_classes=classes, channels=channels, side=int(median(sides)))
 
 

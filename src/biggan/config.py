@@ -165,7 +165,7 @@ class Model:
                 raise ConfigError(f"{flag} is for BigGAN-deep; leave it out, or give --architecture biggan-deep.")
         slots = self.num_doublings + 1
         ok = not self.hierarchical_z or self.dim_z % slots == 0
-        _require(ok, "dim_z", self.dim_z, f"a multiple of {slots} at {self.resolution} px with hierarchical z")
+        _require(ok, "dim_z", self.dim_z, f"a multiple of {slots} at {self.resolution} px (or another --preset)")
 
     def _check_deep(self) -> None:
         _require(self.hierarchical_z, "hierarchical_z", self.hierarchical_z, "true with BigGAN-deep")
@@ -381,4 +381,4 @@ class Config:
         if self.train.recompute and self.train.compile:
             raise ConfigError("--compile and --recompute do not go together; leave one of them out.")
         if self.train.recompute and self.model.power_iteration == "per_forward":
-            raise ConfigError("--recompute needs --power-iteration per_step, as a second forward would move the rest.")
+            raise ConfigError("--power-iteration is per_forward; with --recompute allowed is per_step.")

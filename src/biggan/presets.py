@@ -119,7 +119,7 @@ def sngan() -> Config:
     model = replace(sagan().model, g_attention=(), d_attention=(), d_hidden="thin-reference")
     optim = Optim(d_steps=5, lr_g=2e-4, lr_d=2e-4, beta2=0.9, adam_eps=1e-8, ema_decay=0.0)
     train = Train(batch_size=64, total_images=5 * 64 * 450_000, save_images=640_000, sheet_images=320_000)
-    return Config(model=model, optim=optim, train=train)
+    return Config(model=model, augment=PLAIN, optim=optim, train=train)
 
 
 def brock_cifar() -> Config:
@@ -252,7 +252,7 @@ def as_flags(config: Config) -> list[str]:
     differences = [(name, _differences(config, make())) for name, make in PRESETS.items()]
     sayable = [(name, changed) for name, changed in differences if None not in changed.values()]
     name, changed = min(sayable, key=lambda pair: len(pair[1]))
-    return ["--preset", name, *(word for field, value in changed.items() for word in _flag(field, value))]
+    return ["--preset", name, *(word for field, value in changed.items() for word in flag(field, value))]
 
 
 def _differences(config: Config, base: Config) -> dict[str, object]:
@@ -265,11 +265,14 @@ def _differences(config: Config, base: Config) -> dict[str, object]:
     }
 
 
-def _flag(name: str, value: object) -> list[str]:
-    flag = name.replace("_", "-")
+def flag(name: str, value: object) -> list[str]:
+    """The words of `biggan train` that set a field; of None, that it is not given."""
+    dashed = name.replace("_", "-")
+    if value is None:
+        return ["no", f"--{dashed}"]
     if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no-{flag}"]
-    return [f"--{flag}", *map(str, value if isinstance(value, tuple) else (value,))]
+        return [f"--{dashed}" if value else f"--no-{dashed}"]
+    return [f"--{dashed}", *map(str, value if isinstance(value, tuple) else (value,))]
 
 
 def preset(name: str) -> Config:

@@ -13,6 +13,7 @@ from biggan.config import FREE_ON_RESUME, PLAIN, Config, Data
 from biggan.config_json import from_json, to_json
 from biggan.data.packed import Packed
 from biggan.errors import ConfigError, ModelError
+from biggan.presets import flag
 from biggan.training import state
 from biggan.training.transfer import Origin
 
@@ -126,5 +127,5 @@ def _same_settings(before: Config, now: Config) -> None:
         for field in dataclasses.fields(old):
             was, is_ = getattr(old, field.name), getattr(new, field.name)
             if was != is_ and field.name not in FREE_ON_RESUME:
-                flag = f"--{field.name.replace('_', '-')}"
-                raise ConfigError(f"{flag} is {is_} and this run began with {was}; give that, or another --out.")
+                began, given = (" ".join(flag(field.name, value)) for value in (was, is_))
+                raise ConfigError(f"This run began with {began}, not with {given}; give that, or another --out.")

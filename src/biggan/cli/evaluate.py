@@ -45,7 +45,7 @@ def evaluate(
         metrics: Names set apart by commas; none: what a laptop can do in minutes.
         seed: Of the first drawn image; the others follow.
         device: auto, cpu, cuda, cuda:1 or mps.
-        batch_size: Images drawn at once; none: 16, fewer above 128 px.
+        batch_size: Images drawn at once; none: 16, fewer above 128 px, on a CPU above 32.
         inception: The weights file of the 2015 Inception network, pt_inception-2015-12-05-6726825d.pth.
         cache: Where features of images are kept; none: the user's cache folder.
     """

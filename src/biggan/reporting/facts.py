@@ -173,7 +173,8 @@ def facts(history: History, bundle: Bundle | None, class_names: Sequence[str]) -
         found.append(Fact("Licence", f"{training['license']} (of the weights; images have their own)"))
     if isinstance(history.best.get("images"), int):
         distance = history.best.get("distance")
-        measured = f", distance {figure(distance, 3)}" if isinstance(distance, int | float) else ""
+        by = f" by {history.best['distance_by']}" if history.best.get("distance_by") else ""
+        measured = f", distance {figure(distance, 3)}{by}" if isinstance(distance, int | float) else ""
         found.append(Fact("Best model kept", f"after {history.best['images']:,} images{measured}, in best/"))
     return found
 

@@ -80,7 +80,7 @@ PANELS = (
     Panel(
         "Effective rank",
         {"rank_g": "G", "rank_d": "D"},
-        "Of the flattest of the five largest weights, 1 being full; a sudden fall means that directions are lost, and "
+        "The least among the five largest weights, 1 being full; a sudden fall means that directions are lost, and "
         "with them kinds of pictures.",
     ),
     Panel(
