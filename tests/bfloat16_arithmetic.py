@@ -36,4 +36,4 @@ class SummedInFloat32(TorchDispatchMode):
 def bfloat16_arithmetic() -> AbstractContextManager[object]:
     """Within, bfloat16 is computed in the way that is fast on this processor."""
     fast = pick_precision("auto", torch.device("cpu")) == "bfloat16"
-    return nullcontext() if fast else SummedInFloat32()
+    return nullcontext() if fast else SummedInFloat32()  # type: ignore[no-untyped-call]
