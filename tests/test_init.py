@@ -94,7 +94,7 @@ def test_a_run_from_before_there_was_a_choice_goes_on_as_it_was(tmp_path: Path, 
     del record["config"]["augment"], record["init"]
     (run / "run.json").write_text(json.dumps(record))
     workflow.train(images, run, replace(plain, train=replace(plain.train, total_images=32)))
-    with pytest.raises(ConfigError, match="^This run began with --augment, not with --augment color"):
+    with pytest.raises(ConfigError, match=r"^This run began with --augment, not with --augment color"):
         workflow.train(images, run, replace(plain, augment=presets.preset("tiny").augment))
 
 
