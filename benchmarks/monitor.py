@@ -1,8 +1,8 @@
 """What watching a run costs: the figures of each step and the looks at its pictures, as a share of training time.
 
 `python benchmarks/monitor.py [PRESET ...]` times, in turn and several times each, the iterations between two looks, the
-figures that are taken in them, an ordinary look, and one of the eighth that costs more; it prints medians and shares, a
-JSON line for machines, and writes a report to benchmarks/reports/.
+figures that are taken in them, an ordinary look, and those of the eighth and the sixteenth that cost more; it prints
+medians and shares, a JSON line for machines, and writes a report to benchmarks/reports/.
 """
 
 import sys
@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from _report import Report, in_turn, table
 
-from biggan import overseer, presets, workflow
+from biggan import presets, workflow
 from biggan.data.loader import Loader
 from biggan.data.packed import prepare
-from biggan.overseer import AVERAGE_LOOKS, LOOK_IMAGES, Overseer
+from biggan.overseer import AVERAGE_LOOKS, LOOK_IMAGES, TRAINED_LOOKS, Overseer
 from biggan.training.figures import Means, d_figures, gradient_norm
 from biggan.training.loop import Training, iterate
 
@@ -44,7 +44,6 @@ def measure(name: str, out: Path) -> dict[str, float]:
     watching, means = Overseer(run, out, packed), Means()
     iterations = LOOK_IMAGES / run.images_per_iteration
     iterate(run, data)
-    watching.look()
 
     def look_after(images: int) -> Callable[[], None]:
         def look() -> None:
@@ -58,14 +57,18 @@ def measure(name: str, out: Path) -> dict[str, float]:
         "figures": lambda: figures_of_an_iteration(run, means),
         "look": look_after(LOOK_IMAGES),
         "eighth look": look_after(LOOK_IMAGES * AVERAGE_LOOKS),
+        "sixteenth look": look_after(LOOK_IMAGES * TRAINED_LOOKS),
     }
+    forms["sixteenth look"]()  # makes what it looks with, once in a run
     medians = in_turn(forms, ROUNDS)
     return {**medians, "training": medians["training"] / FEW * iterations, "figures": medians["figures"] * iterations}
 
 
 def share(medians: dict[str, float]) -> float:
     """Time for watching, per time of training without it."""
-    looks = (medians["look"] * (overseer.AVERAGE_LOOKS - 1) + medians["eighth look"]) / overseer.AVERAGE_LOOKS
+    trained, averages = 1, TRAINED_LOOKS // AVERAGE_LOOKS - 1
+    counts = {"look": TRAINED_LOOKS - averages - trained, "eighth look": averages, "sixteenth look": trained}
+    looks = sum(count * medians[name] for name, count in counts.items()) / TRAINED_LOOKS
     return (medians["figures"] + looks) / (medians["training"] - medians["figures"])
 
 
@@ -79,7 +82,7 @@ def main() -> None:
         part = share(medians)
         rows.append([name, *(f"{value:.3f} s" for value in medians.values()), f"{part:.1%}"])
         figures[name] = {"seconds": medians, "share": part}
-    head = ["preset", f"{LOOK_IMAGES:,} images", "their figures", "a look", "every eighth", "share"]
+    head = ["preset", f"{LOOK_IMAGES:,} images", "their figures", "a look", "every eighth", "every sixteenth", "share"]
     report.write(f"float32, medians of {ROUNDS} rounds, in turn. Allowed is 3 %.", [table(head, rows)], figures)
 
 
