@@ -59,7 +59,6 @@ def measure(name: str, out: Path) -> dict[str, float]:
         "eighth look": look_after(LOOK_IMAGES * AVERAGE_LOOKS),
         "sixteenth look": look_after(LOOK_IMAGES * TRAINED_LOOKS),
     }
-    forms["sixteenth look"]()  # makes what it looks with, once in a run
     medians = in_turn(forms, ROUNDS)
     return {**medians, "training": medians["training"] / FEW * iterations, "figures": medians["figures"] * iterations}
 
