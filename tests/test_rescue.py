@@ -189,7 +189,7 @@ def test_best_and_last_are_both_kept(healthy: Path) -> None:
     assert last["images"] == 320
     assert best["images"] in (96, 192, 288, 320)
     assert best["distance"] > 0
-    assert best["distance_by"] == "EfficientNet-Lite0 at 64 px"
+    assert best["distance_by"] == f"EfficientNet-Lite0 at {overseer.TRAINED_PIXELS} px"
 
 
 def test_nan_is_undone(undone: Path) -> None:

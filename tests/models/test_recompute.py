@@ -56,5 +56,5 @@ def test_less_is_kept():
 
 
 def test_a_second_forward_that_would_move_vectors_is_refused():
-    with pytest.raises(ConfigError, match="--power-iteration per_step"):
+    with pytest.raises(ConfigError, match="--power-iteration is per_forward; with --recompute allowed is per_step"):
         run(replace(SHALLOW, power_iteration="per_forward"), True)
