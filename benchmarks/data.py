@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +28,10 @@ from biggan.data import loader, making, packing
 from biggan.data.loader import Loader
 from biggan.data.packed import Packed, make, prepare
 from biggan.data.packfile import FACTS, open_pack
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from in_order import InOrder
 
 ROUNDS, BATCH = 7, 64
 STARTS = 5
@@ -118,8 +121,7 @@ class Reading:
         loader.IN_MEMORY = 2**40 if held else 0
         self.stream, self.images, self.start = Loader(packed, 0), images // BATCH * BATCH, 0
         if in_order:
-            straight: Any = lambda start, count: np.arange(start, start + count) % packed.num_images  # noqa: E731
-            self.stream.indices = straight
+            self.stream.indices = InOrder(0, packed.num_images)
 
     def __call__(self) -> None:
         for start in range(self.start, self.start + self.images, BATCH):

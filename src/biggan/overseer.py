@@ -94,8 +94,7 @@ class Overseer:
         return self._chooser
 
     def _make_probe(self, eyes: Eyes, pictures: int) -> Probe:
-        random = eyes.name == RANDOM
-        return Probe(self.packed, self.held_out, eyes.see, _distance, self.run.device, pictures, standardise=random)
+        return Probe(self.packed, self.held_out, eyes.see, _distance, self.run.device, pictures, eyes.standardise)
 
     @property
     def look_images(self) -> int:

@@ -24,6 +24,9 @@ class Eyes(NamedTuple):
     name: str
     see: Callable[[Tensor], Tensor]
     """Images (N, C, H, W) in [-1, 1] → features (N, D), float32 on the CPU."""
+    standardise: bool
+    """Whether features want mean 0 and spread 1 over the real images first: the random network's do. Of the trained
+    one's many are near 0 on all real images, and the least of them would outweigh the rest."""
 
 
 def trained_eyes(channels: int, size: int | None, device: torch.device) -> Eyes:
@@ -37,9 +40,9 @@ def trained_eyes(channels: int, size: int | None, device: torch.device) -> Eyes:
     def see(x: Tensor) -> Tensor:
         return torch.cat([network.features(opaque(part).to(device)).float().cpu() for part in x.split(AT_ONCE)])
 
-    return Eyes(f"EfficientNet-Lite0 at {network.size} px", see)
+    return Eyes(f"EfficientNet-Lite0 at {network.size} px", see, standardise=False)
 
 
 def random_eyes(channels: int) -> Eyes:
     """The fixed random network that a run watches itself with; needs no package, and is fast."""
-    return Eyes(RANDOM, RandomFeatures(channels))
+    return Eyes(RANDOM, RandomFeatures(channels), standardise=True)

@@ -50,8 +50,7 @@ class Probe:
         distance: Features of real and of drawn images -> a distance that needs no many images.
         device: Where G and D are.
         pictures: Drawn at a look, about.
-        standardise: Give each feature mean 0 and spread 1 over the real images first, as a random network's want it. In
-            a trained network's many are near 0 on all real images, and the least of them would outweigh the rest.
+        standardise: Whether to give each feature mean 0 and spread 1 over the real images first.
     """
 
     def __init__(
