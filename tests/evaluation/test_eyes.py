@@ -14,9 +14,9 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("channels", [1, 3])
 def test_trained_eyes_see_what_the_network_does(channels: int) -> None:
     x = torch.rand(3, channels, 32, 32) * 2 - 1
-    name, see = eyes.trained_eyes(channels, 64, CPU)
-    assert name == "EfficientNet-Lite0 at 64 px"
-    assert torch.equal(see(x), efficientnet_lite(0, 64).features(x))
+    found = eyes.trained_eyes(channels, 64, CPU)
+    assert (found.name, found.standardise) == ("EfficientNet-Lite0 at 64 px", False)
+    assert torch.equal(found.see(x), efficientnet_lite(0, 64).features(x))
 
 
 def test_they_see_transparent_images_on_white() -> None:
@@ -33,6 +33,6 @@ def test_without_the_network_they_are_random_ones(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(eyes, "efficientnet_lite", missing)
     x = torch.rand(3, 2, 32, 32) * 2 - 1
-    name, see = eyes.trained_eyes(2, 64, CPU)
-    assert name == eyes.RANDOM
-    assert torch.equal(see(x), RandomFeatures(2)(x))
+    found = eyes.trained_eyes(2, 64, CPU)
+    assert (found.name, found.standardise) == (eyes.RANDOM, True)
+    assert torch.equal(found.see(x), RandomFeatures(2)(x))
