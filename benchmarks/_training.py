@@ -15,6 +15,7 @@ from biggan import presets
 from biggan.config import Config
 from biggan.training.hardware import compute_dtype, pick_precision
 from biggan.training.loop import Training, iterate
+from biggan.training.memory import keep_freed
 from biggan.training.trial import Noise
 
 CPU = torch.device("cpu")
@@ -49,6 +50,7 @@ def settings(preset: str, batch: int, d_steps: int = 2) -> Config:
 def ours(config: Config, precision: str = "float32", compiled: bool = False) -> Callable[[], object]:
     """An iteration as `biggan train` runs it."""
     config = replace(config, train=replace(config.train, compile=compiled))
+    keep_freed(config, CPU)
     return partial(iterate, Training(config, CPU, compute_dtype(precision)), Noise(config))
 
 

@@ -31,7 +31,7 @@ from biggan.training import expected, state
 from biggan.training.budget import Facts, choose, in_words, parse_seconds, with_fixed
 from biggan.training.hardware import pick_device, pick_precision
 from biggan.training.loop import Figures, Training
-from biggan.training.memory import fitted
+from biggan.training.memory import fitted, keep_freed
 from biggan.training.trial import iteration_seconds
 
 PICTURES = 64  # whose size is looked at
@@ -107,6 +107,7 @@ def for_trial(config: Config, facts: Facts, device: torch.device) -> tuple[Confi
     model = replace(config.model, num_classes=facts.num_classes, image_channels=facts.channels)
     train = replace(config.train, precision=pick_precision(config.train.precision, device))
     config = fitted(replace(config, model=model, train=train), device)
+    keep_freed(config, device)
     batch = config.train.batch_size
     microbatch = config.train.microbatch or batch
     return replace(config, train=replace(config.train, microbatch=microbatch)), batch // microbatch

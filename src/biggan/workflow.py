@@ -33,7 +33,7 @@ from biggan.training.hardware import Precision, compute_dtype, pick_device, pick
 from biggan.training.interrupt import StopRequest
 from biggan.training.little import choose
 from biggan.training.loop import Hook, Training, every, fit
-from biggan.training.memory import Need, estimate, fitted
+from biggan.training.memory import Need, estimate, fitted, keep_freed
 from biggan.training.pace import Timekeeper
 from biggan.training.runlock import RunLock
 from biggan.training.state import list_states
@@ -210,6 +210,7 @@ def train(
         why = reasons(wanted, packed, start)
         asked = lead(lambda: resolve(wanted, packed, pick_precision(wanted.train.precision, place), start))
         settings = lead(lambda: fitted(asked, place))
+        keep_freed(settings, place)
         lead(lambda: held.enter_context(RunLock(out)) and None)
         origin = transfer.Origin(str(init), start) if start else None
         told = asdict(allowed) if allowed else None

@@ -15,7 +15,7 @@ from biggan.models.build import count_parameters, skeleton
 from biggan.models.layers import Attention
 from biggan.models.spectral import SpectralConv2d
 from biggan.training.costs import walk
-from biggan.training.hardware import installed_memory
+from biggan.training.hardware import installed_memory, keep_freed_memory
 
 FLOAT = 4  # bytes
 COPIES = 4  # of every map, of which a step keeps fewer
@@ -154,6 +154,12 @@ def fitted(config: Config, device: torch.device) -> Config:
         return config  # a small run begins at once, as finding out what it needs takes seconds
     size = fitting_microbatch(config, have, ranks, gpu=gpu)
     return config if size == share else replace(config, train=replace(config.train, microbatch=size))
+
+
+def keep_freed(config: Config, device: torch.device) -> None:
+    """Trades memory for speed on a CPU that has at least twice of what a run can need (`keep_freed_memory`)."""
+    if device.type == "cpu" and 2 * at_most(config, processes()) <= installed_memory(device) / local_processes():
+        keep_freed_memory()
 
 
 def _too_much(need: float, have: float, way: str, lower: str) -> str:
