@@ -271,6 +271,8 @@ class Optim:
 
     loss: Literal["hinge", "nonsaturating", "wasserstein"] = "hinge"
     """Adversarial loss."""
+    class_loss: float = 0.0
+    """Strength of a loss by which D tells real images' classes; 0 in the published recipe."""
     d_steps: int = 2
     """D steps per G step."""
     lr_g: float = 5e-5
@@ -306,7 +308,7 @@ class Optim:
 
     def __post_init__(self) -> None:
         zero = dict.fromkeys(("lr_g", "lr_d", "beta1", "beta2", "adam_eps", "ortho_g", "ortho_d", "ema_decay"), 0.0)
-        least = {**zero, "d_steps": 1, "decay_start": 0, "ema_start": 0}
+        least = {**zero, "class_loss": 0, "d_steps": 1, "decay_start": 0, "ema_start": 0}
         _check_numbers(self, least, {"beta1": 0.9999999, "beta2": 0.9999999, "ema_decay": 0.9999999, "decay_start": 1})
         _check_choices(self)
         more = self.ema_more

@@ -168,7 +168,7 @@ def cpu_small() -> Config:
         dim_z=64,
         shared_dim=32,
     )
-    optim = Optim(lr_g=1e-3, lr_d=1e-3, lr_schedule="linear", decay_start=0.25, ema_decay=0.998, ema_warmup=True)
+    optim = Optim(lr_g=7e-4, lr_d=1.4e-3, lr_schedule="linear", decay_start=0.25, ema_decay=0.998, ema_warmup=True)
     train = Train(batch_size=16, total_images=100_000, save_images=25_000, sheet_images=12_500)
     return Config(model=model, optim=optim, train=train)
 

@@ -143,7 +143,8 @@ STEPS = pytest.mark.parametrize(
 
 @STEPS
 @pytest.mark.parametrize("parts", [1, 2])
-def test_d_step_descends_the_oracle_s_gradient(loss, ortho_kind, model, parts):
+@pytest.mark.parametrize("class_loss", [0, 0.3])
+def test_d_step_descends_the_oracle_s_gradient(loss, ortho_kind, model, parts, class_loss):
     G, D = networks(model)
     before, weights, batch = state(D), leaves(D), d_batch(model)
     on_real, on_fake, _ = LOSSES[loss]
@@ -155,9 +156,13 @@ def test_d_step_descends_the_oracle_s_gradient(loss, ortho_kind, model, parts):
         real = D_oracle.discriminate(x, y if model.num_classes else None)
         drawn = D_oracle.discriminate(fake.detach(), y_fake if model.num_classes else None)
         total = total + (on_real(real).mean() + on_fake(drawn).mean()) / parts
+        if class_loss and model.num_classes:
+            each = [D_oracle.discriminate(x, torch.full_like(y, k)) for k in range(model.num_classes)]
+            scores = torch.cat(each, 1) - D_oracle.discriminate(x, None)
+            total = total - class_loss * scores.log_softmax(1)[range(len(y)), y].mean() / parts
         figures.append(torch.stack([on_real(real).mean(), on_fake(drawn).mean(), real.mean(), drawn.mean()]))
     expected = torch.autograd.grad(total, list(weights.values()))
-    optim = Optim(loss=loss, ortho_d=0.02, ortho_kind=ortho_kind)
+    optim = Optim(loss=loss, ortho_d=0.02, ortho_kind=ortho_kind, class_loss=class_loss)
     found = discriminator_step(G, D, sgd(D), split(batch, parts), optim)
     for (name, weight), gradient in zip(weights.items(), expected, strict=True):
         moved = weight.detach() - 0.01 * gradient

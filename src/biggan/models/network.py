@@ -181,8 +181,13 @@ class Discriminator(nn.Module, ABC):
     def features(self, x: Tensor) -> Tensor:
         """The last feature map (N, C, H, W), before its ReLU, of images in the precision to compute in."""
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor | None = None, scores: bool = False) -> Tensor:
+        """With `scores` what each class would add to the logit follows it: (N, 1 + num_classes)."""
         h = self.features(x.to(dtype=self.compute_dtype or x.dtype, memory_format=torch.channels_last))
         h = F.relu(h).sum((2, 3), dtype=x.dtype)  # (N, C)
         logits: Tensor = self.linear(h)
-        return logits if y is None else logits + (self.embed(y) * h).sum(1, keepdim=True)
+        if y is not None:
+            logits = logits + (self.embed(y) * h).sum(1, keepdim=True)
+        if scores:
+            logits = torch.cat([logits, h @ self.embed(torch.arange(self.num_classes, device=h.device)).mT], 1)
+        return logits

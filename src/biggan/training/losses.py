@@ -1,7 +1,7 @@
 """Adversarial losses as pure functions of logits; the value of every loss is a mean over its batch.
 
 Sources: hinge, Lim & Ye 2017 and Tran et al. 2017 (the paper's choice); non-saturating, Goodfellow et al. 2014;
-Wasserstein, Arjovsky et al. 2017 (the Lipschitz bound being spectral norm's).
+Wasserstein, Arjovsky et al. 2017 (the Lipschitz bound being spectral norm's); class loss, Odena et al. 2017.
 """
 
 from typing import Literal
@@ -28,6 +28,16 @@ def d_loss(kind: Loss, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     if kind == "nonsaturating":
         return F.softplus(-real).mean(), F.softplus(fake).mean()
     return -real.mean(), fake.mean()
+
+
+def class_loss(scores: Tensor, y: Tensor) -> Tensor:
+    """D's loss for telling the classes of real images, a scalar: AC-GAN's cross-entropy, without its part for G.
+
+    Args:
+        scores: What each class would add to D's logits on real images, (N, K).
+        y: Their labels (N,).
+    """
+    return F.cross_entropy(scores, y)
 
 
 def g_loss(kind: Loss, fake: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from biggan.training.adam import Optimizer
 from biggan.training.adaptive import Adaptive
 from biggan.training.augment import Kind, augmented
 from biggan.training.figures import D_FIGURES, Tally, d_figures, gradient_norm
-from biggan.training.losses import d_loss, g_loss
+from biggan.training.losses import class_loss, d_loss, g_loss
 from biggan.training.regularizers import add_orthogonal_gradient, consistency_penalty, lecam_penalty
 
 CONSISTENT: tuple[Kind, ...] = ("translation",)  # what images are seen again with, for consistency
@@ -140,16 +140,19 @@ def discriminator_step(
     held = hold(D, adaptive.settings.freeze_d if adaptive else 0)
     optimizer.zero_grad()
     track_statistics(G, None, len(batches))
-    figures = []
+    figures, tells = [], optim.class_loss > 0 and D.num_classes > 0
     with vectors_held(G, D):
         for place, (x, y, z, y_fake, u, u_again) in enumerate(batches, 1):
             with torch.no_grad():
                 fake = G(z, G.embed(y_fake))
             both, labels = torch.cat([fake, x]), torch.cat([y_fake, y]) if D.num_classes else None
-            logits = D(see(both, u, adaptive), labels)
+            judged = D(see(both, u, adaptive), labels, tells)
+            logits, scores = judged[:, :1], judged[len(fake) :, 1:]
             on_fake, on_real = logits.split([len(fake), len(x)])
             loss_real, loss_fake = d_loss(optim.loss, on_real, on_fake)
             loss = loss_real + loss_fake
+            if tells:
+                loss = loss + optim.class_loss * class_loss(scores, y)
             if adaptive:
                 loss = loss + penalties(D, both, labels, logits, u_again, adaptive)
             backward(loss / len(batches), D.parameters(), average=place == len(batches), dtype=travelling(optim))
