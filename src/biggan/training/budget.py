@@ -66,7 +66,7 @@ RATE_SHORT, SHORT = 1e-3, 150_000  # both learning rates of the best run of 150,
 RATE_LONG, LONG = 2e-4, 25_000_000  # those published for CIFAR-10, 500 epochs of 50,000 images
 WIDE, RATE_WIDE = 128, 8e-4  # a D wider than this died at 1e-3 (notes)
 OF_RATE = 0.7, 1.4  # of G and of D: twice as fast a D is better on Fashion-MNIST (notes)
-CLASS_LOSS = 0.5  # where pictures have colours: on CIFAR-10 more are named rightly; clothes are better without (notes)
+CLASS_LOSS = 1.0  # where pictures have colours: on CIFAR-10 more are named rightly; clothes are better without (notes)
 D_STEPS = 2  # as the paper; better than 1 and 4 at equal time (notes)
 # By images. In short runs 16 is better than 8, 32 and 64 (notes); 50 and 64 are published.
 BATCHES = ((0, 16), (300_000, 32), (1_000_000, 64))
