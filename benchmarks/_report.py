@@ -74,7 +74,7 @@ class Report:
     def write(
         self, what: str, tables: Sequence[str], figures: Mapping[str, object], threads: int | None = None
     ) -> None:
-        """Prints a JSON line and the report, and keeps the report as `reports/<name>_<machine>_<date>.md`.
+        """Prints a JSON line and the report, and keeps the report in `reports/`, named by machine, threads and date.
 
         Args:
             what: How it was measured, with the precision.
@@ -82,10 +82,11 @@ class Report:
             figures: What the JSON line says beside the machine.
             threads: Of the computation; None for this process's.
         """
-        if threads is None:
-            import torch
+        import torch  # slow, and some benchmarks time what comes before it
 
-            threads = torch.get_num_threads()
+        from biggan.training.hardware import pick_precision
+
+        threads = threads or torch.get_num_threads()
         loads = [self.load, os.getloadavg()[0]]
         machine = {"machine": processor(), "threads": threads, "torch": version("torch"), "load": loads}
         print(json.dumps({"benchmark": self.name, **figures, **machine}), flush=True)
@@ -94,5 +95,6 @@ class Report:
         text = "\n\n".join([f"# {self.title}", told, what, *tables]) + "\n"
         print(text, flush=True)
         REPORTS.mkdir(exist_ok=True)
-        place = f"{self.name}_{platform.machine()}-{threads}-threads_{date.today()}.md"
+        fast = "-bfloat16" if pick_precision("auto", torch.device("cpu")) == "bfloat16" else ""
+        place = f"{self.name}_{platform.machine()}{fast}-{threads}-threads_{date.today()}.md"
         (REPORTS / place).write_text(text)
