@@ -47,10 +47,11 @@ def settings(preset: str, batch: int, d_steps: int = 2) -> Config:
     )
 
 
-def ours(config: Config, precision: str = "float32", compiled: bool = False) -> Callable[[], object]:
-    """An iteration as `biggan train` runs it."""
+def ours(config: Config, precision: str = "float32", compiled: bool = False, kept: bool = True) -> Callable[[], object]:
+    """An iteration as `biggan train` runs it; without `kept` as where there is no memory to spare."""
     config = replace(config, train=replace(config.train, compile=compiled))
-    keep_freed(config, CPU)
+    if kept:
+        keep_freed(config, CPU)
     return partial(iterate, Training(config, CPU, compute_dtype(precision)), Noise(config))
 
 

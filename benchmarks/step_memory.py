@@ -8,21 +8,33 @@ moments, which it makes: what the activations and all that is passing take. Noth
 import gc
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from _report import Report, largest_memory, table
-from _training import NO_BFLOAT16, ours, plain, settings
+from _training import BFLOAT16, NO_BFLOAT16, ours, plain, settings
 
+from biggan.config import Config
 from biggan.models.build import count_parameters, skeleton
 
-FORMS = {"plain": plain, "ours": ours}
+FORMS: dict[str, Callable[[Config], Callable[[], object]]] = {
+    "plain": plain,
+    "ours": partial(ours, kept=False),
+    "ours, freed memory kept": ours,
+}
+if BFLOAT16:
+    FORMS |= {
+        "ours bfloat16": partial(ours, precision="bfloat16", kept=False),
+        "ours bfloat16, freed memory kept": partial(ours, precision="bfloat16"),
+    }
 KEPT = 3 * 4  # bytes that a first iteration leaves for each parameter: its gradient and two moments
 
 
 def measure(form: str) -> tuple[int, int]:
     """Bytes that an iteration adds to this process at its peak, and those of gradients and moments among them."""
     tiny = settings("tiny", 8)
-    ours(tiny)()  # loads the libraries
+    ours(tiny, kept=False)()  # loads the libraries
     config = settings("biggan128", 8)
     iteration = FORMS[form](config)
     gc.collect()
@@ -49,7 +61,7 @@ def main() -> None:
         for form, values in found.items()
     ]
     head = ["added, GiB", "gradients and moments, GiB", "rest, GiB", "of plain"]
-    what = f"BigGAN, 128 px, ch 96, batch 8, two D steps and one G step, float32.{NO_BFLOAT16}"
+    what = f"BigGAN, 128 px, ch 96, batch 8, two D steps and one G step, float32 unless said.{NO_BFLOAT16}"
     report.write(what, [table(["form", *head], rows)], {"bytes": found})
 
 

@@ -44,8 +44,8 @@ def looks(watching: Overseer, iterations: int) -> list[int]:
     return found
 
 
-def test_the_cpu_presets_are_looked_at_each_time_a_thousand_images_are_passed(packed: Packed) -> None:
-    assert looks(overseer(packed, batch_size=32), 100) == [1024, 2048, 3008, 4032, 5056, 6016]
+def test_the_cpu_presets_are_looked_at_each_time_1250_images_are_passed(packed: Packed) -> None:
+    assert looks(overseer(packed, batch_size=16), 200) == [1280, 2528, 3776, 5024, 6272]
 
 
 @pytest.mark.parametrize(("batch_size", "d_steps"), [(64, 2), (50, 4), (2048, 2)])

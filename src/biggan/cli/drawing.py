@@ -10,6 +10,7 @@ from biggan import workflow
 from biggan.errors import ConfigError
 from biggan.sampling.pipeline import Pipeline
 from biggan.sampling.recipe import check_replaceable
+from biggan.training.hardware import keep_freed_memory
 
 MOST_SEEDS = 100_000
 
@@ -42,6 +43,7 @@ class Machine:
 
 def load(model: str, machine: Machine) -> Pipeline:
     """The model, ready to draw; raises as `workflow.load` and `Pipeline.to`."""
+    keep_freed_memory()
     return workflow.load(model).to(machine.device, precision=machine.precision, batch_size=machine.batch_size)
 
 
