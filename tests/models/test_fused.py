@@ -47,11 +47,11 @@ def results(model: Model, fused: bool, count: int, dtype: torch.dtype, seed: int
     G.to(dtype).train(), D.to(dtype).train()
     converge(G), converge(D)
     draws = torch.Generator().manual_seed(seed)
-    z = torch.randn(count, model.dim_z, generator=draws, dtype=dtype, requires_grad=True)
+    z = torch.randn(count, model.dim_z, generator=draws).to(dtype).requires_grad_()
     y = torch.randint(max(model.num_classes, 1), (count,), generator=draws)
     x = G(z, G.embed(y))
     logits = D(x, y if model.num_classes else None)
-    weights = (torch.randn(t.shape, generator=draws, dtype=dtype) for t in (x, logits))
+    weights = (torch.randn(t.shape, generator=draws).to(dtype) for t in (x, logits))
     sum((weight * t).sum() for weight, t in zip(weights, (x, logits), strict=True)).backward()
     leaves = [
         ("z", z),
@@ -67,6 +67,7 @@ def results(model: Model, fused: bool, count: int, dtype: torch.dtype, seed: int
 @settings(deadline=None, max_examples=5, derandomize=True)
 @given(model=models(), count=st.integers(2, 5), seed=st.integers(0, 2**32))
 def test_fused_is_plain_in_output_and_gradients(dtype: torch.dtype, model: Model, count: int, seed: int) -> None:
+    """Or nearer to the truth than plain is: float32's sums of thousands, such as a bias's gradient, are off by 1e-4."""
     fused, plain = (results(model, form, count, dtype, seed) for form in (True, False))
     true = plain if dtype == torch.float64 else results(model, False, count, torch.float64, seed)
     assert fused.keys() == plain.keys() == true.keys()
@@ -74,4 +75,6 @@ def test_fused_is_plain_in_output_and_gradients(dtype: torch.dtype, model: Model
     for name, expected in plain.items():
         nothing = float(true[name].norm()) < 1e-10 * longest  # such as the gradient of a bias before batch norm
         length = longest if nothing else float(expected.norm())
-        assert float((fused[name] - expected).norm()) <= TOLERANCES[dtype] * length, name
+        apart = float((fused[name] - expected).norm())
+        off, plain_off = (float((t.double() - true[name]).norm()) for t in (fused[name], expected))
+        assert apart <= TOLERANCES[dtype] * length or off < plain_off, name
