@@ -44,7 +44,7 @@ def looks(watching: Overseer, iterations: int) -> list[int]:
     return found
 
 
-def test_the_cpu_presets_are_looked_at_each_time_1250_images_are_passed(packed: Packed) -> None:
+def test_small_iterations_are_looked_at_each_time_1250_images_are_passed(packed: Packed) -> None:
     assert looks(overseer(packed, batch_size=16), 200) == [1280, 2528, 3776, 5024, 6272]
 
 

@@ -1,3 +1,5 @@
+"""What the machine is told: memory that is kept."""
+
 import platform
 import subprocess
 import sys
