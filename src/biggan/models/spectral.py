@@ -153,7 +153,7 @@ class SpectralConv2d(_Spectral, nn.Conv2d):
     def weight_and_bias(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """The normalised weight and the bias, for computing in `dtype`."""
         bias = None if self.bias is None else self.bias[: self.used].to(dtype)
-        return self.normalised_weight()[: self.used].to(dtype), bias
+        return self.normalised_weight()[: self.used].to(dtype, memory_format=torch.channels_last), bias
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.weight_and_bias(x.dtype)
@@ -184,8 +184,16 @@ class SpectralEmbedding(_Spectral, nn.Embedding):
 
 @contextlib.contextmanager
 def vectors_held(*networks: nn.Module) -> Iterator[None]:
-    """Within, all forwards of a layer share one power iteration, unless each writes its own; no weight may move."""
-    groups = [group for network in networks for group in _layers(network).items() if not group[0].per_forward]
+    """Within, all forwards of a layer share one power iteration, unless each writes its own; no weight may move.
+
+    Layers that are held already stay as they are.
+    """
+    groups = [
+        (norm, layers)
+        for network in networks
+        for norm, layers in _layers(network).items()
+        if not norm.per_forward and layers[0].pair is None
+    ]
     try:
         for norm, layers in groups:
             for layer, pair in zip(layers, _pairs(norm, layers), strict=True):

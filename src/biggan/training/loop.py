@@ -18,6 +18,7 @@ from biggan.distributed.watchdog import alive
 from biggan.latents import Stream
 from biggan.models.build import build
 from biggan.models.network import Generator
+from biggan.models.spectral import vectors_held
 from biggan.training.adam import Adam
 from biggan.training.adaptive import Adaptive
 from biggan.training.augment import NUMBERS
@@ -119,11 +120,12 @@ def iterate(run: Training, data: Batches) -> Figures:
         optimizer.lr = lr * factor
     figures: Figures = {}
     iteration = run.iteration
-    for _ in range(optim.d_steps):
-        batches = list(d_batches(run, data))
-        figures = discriminator_step(run.G, run.D, run.optim_d, batches, optim, run.adaptive, run.tally)
-        run.images += train.batch_size
-    figures |= generator_step(run.G, run.D, run.optim_g, list(g_batches(run, iteration)), optim, run.adaptive)
+    with vectors_held(run.G):  # which moves but at the end of its step
+        for _ in range(optim.d_steps):
+            batches = list(d_batches(run, data))
+            figures = discriminator_step(run.G, run.D, run.optim_d, batches, optim, run.adaptive, run.tally)
+            run.images += train.batch_size
+        figures |= generator_step(run.G, run.D, run.optim_g, list(g_batches(run, iteration)), optim, run.adaptive)
     for decay, G in run.averages.items():
         update_average(G, run.G, ema_decay(iteration, decay, optim.ema_start, optim.ema_warmup))
     return figures
