@@ -12,14 +12,18 @@ from pathlib import Path
 
 import torch
 from _report import Report, in_turn, table
+from _training import CPU
 
 from biggan import presets, workflow
 from biggan.data.loader import Loader
 from biggan.data.packed import prepare
 from biggan.overseer import AVERAGE_LOOKS, LOOK_IMAGES, TRAINED_LOOKS, Overseer
 from biggan.training.figures import Means, d_figures, gradient_norm
+from biggan.training.hardware import compute_dtype, pick_precision
 from biggan.training.loop import Training, iterate
+from biggan.training.memory import keep_freed
 
+PRECISION = pick_precision("auto", CPU)
 ROUNDS = 5
 FEW = 4  # iterations timed at once
 
@@ -39,8 +43,9 @@ def measure(name: str, out: Path) -> dict[str, float]:
     """Median seconds for `LOOK_IMAGES` images, and of what is done to watch them."""
     base = presets.preset(name)
     packed = prepare("fashion-mnist", base.model.resolution, base.data)
-    config = workflow.resolve(base, packed, "float32")
-    run, data = Training(config, torch.device("cpu")), Loader(packed, 0)
+    config = workflow.resolve(base, packed, PRECISION)
+    keep_freed(config, CPU)
+    run, data = Training(config, CPU, compute_dtype(PRECISION)), Loader(packed, 0)
     watching, means = Overseer(run, out, packed), Means()
     iterations = LOOK_IMAGES / run.images_per_iteration
     iterate(run, data)
@@ -82,7 +87,7 @@ def main() -> None:
         rows.append([name, *(f"{value:.3f} s" for value in medians.values()), f"{part:.1%}"])
         figures[name] = {"seconds": medians, "share": part}
     head = ["preset", f"{LOOK_IMAGES:,} images", "their figures", "a look", "every eighth", "every sixteenth", "share"]
-    report.write(f"float32, medians of {ROUNDS} rounds, in turn. Allowed is 3 %.", [table(head, rows)], figures)
+    report.write(f"{PRECISION}, medians of {ROUNDS} rounds, in turn. Allowed is 3 %.", [table(head, rows)], figures)
 
 
 if __name__ == "__main__":

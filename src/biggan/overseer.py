@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor
 from biggan import atomic
 from biggan.data.packed import Packed
 from biggan.errors import ModelError
-from biggan.evaluation.distances import kernel_distance
+from biggan.evaluation.distances import kernel_distance, own_kernel_means
 from biggan.evaluation.eyes import RANDOM, Eyes, random_eyes, trained_eyes
 from biggan.models.bundle import Bundle, load_bundle, save_bundle
 from biggan.sampling.grids import sheet, to_images
@@ -30,7 +31,7 @@ from biggan.training.course import Course, Leader
 from biggan.training.figures import Means, largest_singular_values, spectrum_tail
 from biggan.training.guard import Guard, Past, Verdict
 from biggan.training.loop import Training
-from biggan.training.probe import PICTURES, Probe
+from biggan.training.probe import PICTURES, Distance, Probe
 
 BEST, INCIDENTS = "best", "incidents"
 LOOK_IMAGES = 1_250  # images between looks, at least: at 1,000 they took more than 3 % of the time of small networks
@@ -94,7 +95,7 @@ class Overseer:
         return self._chooser
 
     def _make_probe(self, eyes: Eyes, pictures: int) -> Probe:
-        return Probe(self.packed, self.held_out, eyes.see, _distance, self.run.device, pictures, eyes.standardise)
+        return Probe(self.packed, self.held_out, eyes.see, _distance(), self.run.device, pictures, eyes.standardise)
 
     @property
     def look_images(self) -> int:
@@ -109,14 +110,14 @@ class Overseer:
 
     def look(self) -> dict[str, float]:
         """Means of the iterations' figures since the last look, D's outputs by class among them, and what is seen now:
-        the raw G's pictures, D's sense for labels, the largest singular value.
+        the raw G's pictures, the largest singular value.
 
-        Every eighth look adds the averaged G's distance, the tails of both spectra, whether D knows images by heart;
-        every sixteenth both distances as a trained network sees them, if one is there.
+        Every eighth look adds the averaged G's distance, D's sense for labels, whether D knows images by heart and the
+        tails of both spectra; every sixteenth both distances as a trained network sees them, if one is there.
         """
         run, probe = self.run, self.probe
         x, number = probe.draw(run.G), run.images // self.look_images
-        figures = self.means.take() | probe.figures(x) | {"label_sense": probe.label_sense(run.D)}
+        figures = self.means.take() | probe.figures(x)
         outputs = run.tally.take(LEAST_DRAWN)
         figures |= {f"fake {label}": outputs[label] for label in probe.classes if label in outputs}
         values = [*largest_singular_values(run.G).values(), *largest_singular_values(run.D).values()]
@@ -124,7 +125,8 @@ class Overseer:
             figures["singular_value"] = float(torch.stack(values).max())
         if number % AVERAGE_LOOKS == 0:
             x_ema = probe.draw(run.G_ema)
-            figures |= {"distance_ema": probe.distance(x_ema)} | probe.by_heart(run.D)
+            figures |= {"distance_ema": probe.distance(x_ema), "label_sense": probe.label_sense(run.D)}
+            figures |= probe.by_heart(run.D)
             if number % TRAINED_LOOKS == 0 and self.chooser[0] != RANDOM:
                 trained = self.chooser[1].distance
                 figures |= {"trained_distance": trained(x), "trained_distance_ema": trained(x_ema)}
@@ -237,5 +239,7 @@ def nearest_average(distances: Mapping[float, float]) -> float:
     return min(distances, key=lambda decay: distances[decay] if math.isfinite(distances[decay]) else math.inf)
 
 
-def _distance(real: Tensor, drawn: Tensor) -> float:
-    return kernel_distance(real, drawn).value
+def _distance() -> Distance:
+    """The kernel distance to real images that stay the same."""
+    own_means = lru_cache(maxsize=1)(own_kernel_means)
+    return lambda real, drawn: kernel_distance(real, drawn, own_means(real)).value

@@ -176,6 +176,27 @@ def test_figures_that_are_missing_are_no_complaint() -> None:
         assert guard.judge(i * STEP, {"d_real": 0.1, "d_fake": -0.1}) is None
 
 
+def test_a_run_that_came_back_from_a_distance_may_swing_as_far_again_and_no_further() -> None:
+    swings = [0.17, 1.71, 0.13, 0.17, 3.2, 0.6, 0.11, 0.46]  # of a run of batches of 16 that learned
+    looks = [HEALTHY | {"distance": distance} for distance in [0.14] * 20 + swings]
+    guard = Guard()
+    assert [guard.judge(STEP * i, look) for i, look in enumerate(looks, 1)] == [None] * len(looks)
+    away = HEALTHY | {"distance": 4.0}
+    assert guard.judge(40 * STEP, away) is None
+    verdict = guard.judge(41 * STEP, away)
+    assert verdict is not None
+    assert verdict.rule == "jump"
+
+
+def test_what_a_run_came_back_from_is_forgotten() -> None:
+    guard = Guard()
+    for i, distance in enumerate([0.14] * 20 + [3.2] + [0.14] * 20 + [1.0], 1):
+        assert guard.judge(STEP * i, HEALTHY | {"distance": distance}) is None
+    verdict = guard.judge(60 * STEP, HEALTHY | {"distance": 1.0})
+    assert verdict is not None
+    assert verdict.rule == "jump"
+
+
 def test_good_pictures_may_jump_as_in_a_healthy_demo() -> None:
     guard = Guard()
     looks = [HEALTHY | {"distance": distance} for distance in [0.06] * 20 + [0.31] * 6]

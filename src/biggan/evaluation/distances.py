@@ -167,7 +167,7 @@ def _mean_distance(real: Gaussian, fake: Tensor, parts: tuple[Tensor, ...]) -> f
     return sum(frechet_distance(real, fake[part]) for part in parts) / len(parts)
 
 
-def kernel_distance(real: Tensor, fake: Tensor) -> Estimate:
+def kernel_distance(real: Tensor, fake: Tensor, own_means: Tensor | None = None) -> Estimate:
     """Squared maximum mean discrepancy with the kernel (a·b / D + 1)³: unbiased, so below 0 about as often as above
     where the distributions are equal; over all pairs, in blocks.
 
@@ -177,6 +177,7 @@ def kernel_distance(real: Tensor, fake: Tensor) -> Estimate:
     Args:
         real: Features (N, D).
         fake: Features (M, D); M may differ from N.
+        own_means: What `own_kernel_means(real)` gives, where it is known already.
 
     Raises:
         DataError: The features are not (N, D), not finite, or fewer than two.
@@ -184,12 +185,17 @@ def kernel_distance(real: Tensor, fake: Tensor) -> Estimate:
     Source: Bińkowski et al. 2018, Section 4; torch-fidelity's value for one subset of all images.
     """
     check_features(real, fake)
-    to_real, _ = _kernel_means(real, real, itself=True)
-    to_fake, _ = _kernel_means(fake, fake, itself=True)
+    to_real = own_kernel_means(real) if own_means is None else own_means
+    to_fake = own_kernel_means(fake)
     across, back = _kernel_means(real, fake)
     value = to_real.mean() + to_fake.mean() - 2 * across.mean()
     variance = (to_real - across).var() / len(real) + (to_fake - back).var() / len(fake)
     return Estimate(value.item(), 2 * variance.sqrt().item())
+
+
+def own_kernel_means(x: Tensor) -> Tensor:
+    """Mean kernel of each of the features x (N, D) to the others, (N,) float64."""
+    return _kernel_means(x, x, itself=True)[0]
 
 
 def kernel_distance_of_subsets(real: Tensor, fake: Tensor, size: int = 1000, seed: int = 0) -> Estimate:

@@ -19,6 +19,7 @@ WARM_UP = 5  # looks from when G begins to learn, in which only NaN and Inf coun
 JUMP = 2.5  # times the usual distance
 RISE = 2.0  # times the lowest distance that lasted
 NEAR = 0.5  # a distance up to which pictures are good, and its jumps are the noise of few pictures
+FADE = 0.9  # share that is left, a look later, of the distance that a run is known to come back from
 POOR = 0.4  # share of the real images' diversity
 BLENDED = 0.4  # of the usual share of pictures that are nearest to their own class, above chance
 TOLD = 0.25  # of that share above chance, from which classes can be told at all
@@ -73,6 +74,10 @@ class Past:
     lowest: float | None = None
     """The lowest usual distance so far."""
     lowest_images: int = 0
+    away: float = 0.0
+    """The largest distance in the looks since it jumped, 0 where it has not."""
+    swing: float = 0.0
+    """The largest distance that the run lately came back from by itself."""
 
 
 class Guard:
@@ -107,6 +112,7 @@ class Guard:
         """
         past, held = self.past, images <= self.hold
         found = self._complaints(figures, held)
+        self._swing(figures.get("distance", math.nan), "jump" in found)
         for rule in PATIENCE:
             if rule in found:
                 past.counts[rule] = past.counts.get(rule, 0) + 1
@@ -131,6 +137,15 @@ class Guard:
         """Images, of those shown so far, of the state that the run would go back to at the least."""
         past = self.past
         return min([images, *past.good.values(), *([] if past.lowest is None else [past.lowest_images])])
+
+    def _swing(self, distance: float, jumped: bool) -> None:
+        """Follows a distance that jumps, and what it came back from: G at high rates swings, and no collapse does."""
+        past = self.past
+        past.swing *= FADE
+        if jumped:
+            past.away = max(past.away, distance)
+        elif math.isfinite(distance):
+            past.away, past.swing = 0.0, max(past.swing, past.away)
 
     def _remember(self, images: int, figures: Mapping[str, float]) -> None:
         past = self.past
@@ -161,7 +176,7 @@ class Guard:
         far = f"drawn images are {distance:.2g} from the real ones"
         few = f"drawn images of a class differ by {diversity:.0%} of what real ones do"
         return [
-            ("jump", f"{far}, usual was {usual:.2g}" if distance > max(JUMP * usual, NEAR) else ""),
+            ("jump", f"{far}, usual was {usual:.2g}" if distance > max(JUMP * usual, NEAR, self.past.swing) else ""),
             ("poor", few if diversity < POOR else ""),
             ("blended", self._blended(figures)),
             ("rise", f"{far}, and had been {lowest:.2g}" if distance > max(RISE * lowest, NEAR) else ""),

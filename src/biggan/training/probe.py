@@ -20,6 +20,7 @@ from biggan.data.packed import Packed
 from biggan.latents import Stream
 from biggan.models.layers import norms
 from biggan.models.network import Discriminator, Generator
+from biggan.models.spectral import vectors_held
 
 CLASSES = 16  # looked at, at most
 PICTURES = 64  # drawn at a look, about, in equal shares
@@ -96,7 +97,8 @@ class Probe:
             norm.replicas = 1  # one process looks alone
         z = latents.normal(0, Stream.PROBE, 0, len(self._y), G.dim_z).to(self._device)
         parts = zip(z.split(AT_ONCE), self._y.split(AT_ONCE), strict=True)
-        return torch.cat([G(part, G.embed(y)).float() for part, y in parts]).cpu()
+        with vectors_held(G):
+            return torch.cat([G(part, G.embed(y)).float() for part, y in parts]).cpu()
 
     def distance(self, x: Tensor) -> float:
         """Distance of any pictures, (N, C, R, R) in [-1, 1], to the real images; NaN where one is not finite."""
