@@ -139,9 +139,10 @@ def test_looks_and_steps_are_written_down(healthy: Path) -> None:
     assert all(sum(name.startswith("fake ") for name in line) > 2 for line in looks)
     for name in ("diversity", "singular_value", "d_real_std", "flat_fake", "gradient_g", "gradient_d"):
         assert all(isinstance(line[name], float) for line in looks), name
-    eighth = dict.fromkeys(("distance_ema", "label_sense", "rank_g", "rank_d"), [128, 256])
-    for name, seldom in (eighth | dict.fromkeys(("trained_distance", "trained_distance_ema"), [256])).items():
-        assert [line["images"] for line in looks if name in line] == seldom
+    seldom = {name: [128, 256] for name in ("distance_ema", "label_sense", "rank_g", "rank_d")}
+    seldom |= {name: [256] for name in ("trained_distance", "trained_distance_ema")}
+    for name, images in seldom.items():
+        assert [line["images"] for line in looks if name in line] == images
 
 
 def test_held_out_images_are_looked_at_and_change_nothing(tmp_path: Path, healthy: Path) -> None:
