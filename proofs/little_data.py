@@ -1,8 +1,9 @@
-"""Little data on Fashion-MNIST at equal CPU time: what is chosen for few images against none, init against scratch.
+"""Little data at equal CPU time: what is chosen for few images against none, and a start from another model.
 
-`python proofs/little_data.py FOLDER` makes the runs of `RUNS` that FOLDER lacks, one after another; it can be stopped
-at any time, and begins again at the last distance that was measured. At the end it writes `docs/proofs/little_data.md`.
-`python proofs/little_data.py FOLDER show` prints, and writes, what is there so far.
+`python proofs/little_data.py FOLDER`, with cifar10-train.npz and cifar10-test.npz (`examples/fetch_cifar10.py`) in it,
+makes the runs of `RUNS` that FOLDER lacks, one after another; it can be stopped at any time, and begins again at the
+last distance that was measured. At the end it writes `docs/proofs/little_data.md`. `python proofs/little_data.py FOLDER
+show` prints, and writes, what is there so far.
 """
 
 import copy
@@ -30,9 +31,11 @@ from biggan.models.bundle import Bundle, load_bundle, save_bundle
 from biggan.models.network import Generator
 from biggan.models.statistics import Statistics, Table, standing_row
 from biggan.training import state, transfer
+from biggan.training.hardware import compute_dtype, pick_precision
 from biggan.training.little import ADA_IMAGES, ADA_TARGET, FEW_IMAGES, POLICY
 from biggan.training.loop import Training, iterate
 
+PRECISION = pick_precision("auto", torch.device("cpu"))
 PIXELS, DRAWN = 64, 1_000  # at which the judging network looks; pictures drawn for a distance
 SOME = 50  # images of a class that are little data
 LITTLE = replace(PLAIN, augment=POLICY, ada_target=ADA_TARGET, ada_images=ADA_IMAGES)
@@ -49,12 +52,15 @@ class Arm:
     seconds: float = 1500.0  # CPU seconds of training
     points: int = 15  # distances on the way
     init: bool = False  # from the model of the other five classes
+    photographs: bool = False  # CIFAR-10, else Fashion-MNIST
 
 
 FIRST, LAST = (0, 1, 2, 3, 4), (5, 6, 7, 8, 9)
 ARMS = {
     "none": Arm(PLAIN),
     "little": Arm(LITTLE),
+    "none, photographs": Arm(PLAIN, photographs=True),
+    "little, photographs": Arm(LITTLE, photographs=True),
     "none, all data": Arm(PLAIN, None, seconds=300.0, points=3),
     "little, all data": Arm(LITTLE, None, seconds=300.0, points=3),
     "five classes": Arm(PLAIN, None, FIRST, 600.0, 3),
@@ -71,15 +77,15 @@ RUNS = [
 def settings(seed: int, arm: Arm) -> Config:
     """`cpu-small` with constant learning rates, so that a run has no planned end."""
     base = presets.preset("cpu-small")
-    model = replace(base.model, image_channels=1, num_classes=len(arm.classes))
-    train = replace(base.train, seed=seed, precision="float32", total_images=10**9)
+    model = replace(base.model, image_channels=3 if arm.photographs else 1, num_classes=len(arm.classes))
+    train = replace(base.train, seed=seed, precision=PRECISION, total_images=10**9)
     optim = replace(base.optim, lr_schedule="constant")
     return replace(base, model=model, optim=optim, train=train, augment=arm.augment)
 
 
-def data(name: str, classes: tuple[int, ...], each: int | None) -> Packed:
-    """The first `each` images of some classes of a bundled set."""
-    packed = prepare(name, 32, Data())
+def data(source: str | Path, classes: tuple[int, ...], each: int | None) -> Packed:
+    """The first `each` images of some classes of a set."""
+    packed = prepare(source, 32, Data())
     chosen = [np.flatnonzero(packed.labels == k)[:each] for k in classes]
     labels = np.repeat(np.arange(len(classes)), [len(part) for part in chosen])
     images = np.array(packed.images)[np.concatenate(chosen)]
@@ -87,7 +93,7 @@ def data(name: str, classes: tuple[int, ...], each: int | None) -> Packed:
 
 
 def pictures(packed: Packed) -> Tensor:
-    """All images, (N, 1, 32, 32) in [-1, 1]."""
+    """All images, (N, C, 32, 32) in [-1, 1]."""
     return torch.from_numpy(packed.images).permute(0, 3, 1, 2) / 127.5 - 1
 
 
@@ -97,20 +103,20 @@ def drawn(G: Generator) -> Tensor:
     G = copy.deepcopy(G).eval()
     G.use_statistics(standing_row(G))
     z, y = latents.draw(range(DRAWN), G.dim_z), torch.arange(DRAWN) % G.num_classes
-    return torch.cat([G(part, G.embed(of)) for part, of in zip(z.split(100), y.split(100), strict=True)])
+    return torch.cat([G(part, G.embed(of)).float() for part, of in zip(z.split(100), y.split(100), strict=True)])
 
 
 class Judge:
-    """Kernel distance to the held-out images of some classes."""
+    """Kernel distance to the held-out images of some classes of a set."""
 
-    def __init__(self, classes: tuple[int, ...]) -> None:
+    def __init__(self, source: str | Path, classes: tuple[int, ...]) -> None:
         self.network = efficientnet_lite(0, PIXELS)
-        self.held = pictures(data("fashion-mnist-test", classes, None))
+        self.held = pictures(data(source, classes, None))
         self.real = self.features(self.held)
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
-        """(N, 1, 32, 32) in [-1, 1] → (N, 1280)."""
+        """(N, C, 32, 32) in [-1, 1] → (N, 1280)."""
         return torch.cat([self.network.features(part) for part in x.split(100)])
 
     def __call__(self, x: Tensor) -> Estimate:
@@ -125,12 +131,17 @@ class Run:
         self.name, self.seed, self.arm = name, seed, ARMS[name]
         self.points, self.place = folder / "points.jsonl", folder / f"{name}-{seed}"
         self.model = folder / "five classes.model"
+        self.seen: str | Path = "fashion-mnist"
+        self.held: str | Path = "fashion-mnist-test"
+        if self.arm.photographs:
+            self.seen, self.held = folder / "cifar10-train.npz", folder / "cifar10-test.npz"
 
     def go(self) -> None:
         """Trains to the end, from where it was."""
         arm = self.arm
-        packed, judge = data("fashion-mnist", arm.classes, arm.each), Judge(arm.classes)
-        run, loader = Training(settings(self.seed, arm), torch.device("cpu")), Loader(packed, self.seed)
+        packed, judge = data(self.seen, arm.classes, arm.each), Judge(self.held, arm.classes)
+        run = Training(settings(self.seed, arm), torch.device("cpu"), compute_dtype(PRECISION))
+        loader = Loader(packed, self.seed)
         used, done = self.restore(run, packed)
         while done < arm.points:
             began = time.process_time()
