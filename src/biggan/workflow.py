@@ -134,7 +134,8 @@ def reasons(config: Config, packed: Packed, start: Bundle | None = None) -> str:
 
 
 def _choose(config: Config, packed: Packed, start: Bundle | None) -> tuple[Augment, str]:
-    return choose(config.augment, packed, d_behind=start is not None and start.D is None)
+    d_behind = start is not None and start.D is None
+    return choose(config.augment, packed, d_behind, config.optim.loss)
 
 
 def settings_of(init: str | Path, base: Config) -> Config:

@@ -38,6 +38,11 @@ def test_a_share_that_was_given_or_augmentation_that_was_is_not_adapted(given):
     assert (augment.ada_target, augment.ada_images) == (0, PLAIN.ada_images)
 
 
+def test_where_d_s_sign_says_nothing_all_images_are_augmented():
+    augment, _ = choose(Augment(), pack(250, 250), loss="wasserstein")
+    assert augment == replace(PLAIN, augment=POLICY)
+
+
 def test_large_even_data_are_trained_on_as_published():
     assert choose(Augment(), pack(FEW_IMAGES, FEW_IMAGES)) == (PLAIN, "")
 

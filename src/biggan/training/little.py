@@ -12,6 +12,7 @@ from dataclasses import replace
 from biggan.config import PLAIN, Augment
 from biggan.data.packed import Packed
 from biggan.training.augment import Kind
+from biggan.training.losses import Loss
 
 FEW_IMAGES = 5_000  # below which D learns images by heart
 POLICY: tuple[Kind, ...] = ("color", "translation")
@@ -20,13 +21,15 @@ UNEVEN = 2.0  # times as many images as the smallest class that the largest may 
 WARM_UP = 10_000  # images that a D from scratch sees before a G that has learned moves
 
 
-def choose(augment: Augment, packed: Packed, d_behind: bool = False) -> tuple[Augment, str]:
+def choose(augment: Augment, packed: Packed, d_behind: bool = False, loss: Loss = "hinge") -> tuple[Augment, str]:
     """Settings with a value in every field.
 
     Args:
         augment: What was asked for; a field that is None is chosen here.
         packed: The data.
         d_behind: Whether D begins from scratch and G does not.
+        loss: The adversarial loss. How sure D is of real images is told by the sign of its outputs, which says nothing
+            with `wasserstein`: all images are augmented then.
 
     Returns:
         The settings, and a sentence that says what was chosen and why; empty where all that is usual was left as it is.
@@ -34,6 +37,7 @@ def choose(augment: Augment, packed: Packed, d_behind: bool = False) -> tuple[Au
     few, counts = packed.num_images < FEW_IMAGES, [count for count in packed.class_counts if count]
     uneven = len(counts) > 1 and max(counts) > UNEVEN * min(counts)
     adapts = few and augment.augment is None and augment.augment_share == 1 and augment.ada_target != 0
+    adapts = adapts and loss != "wasserstein"
     values: dict[str, object] = {
         "augment": POLICY if few else PLAIN.augment,
         "ada_target": ADA_TARGET if adapts else PLAIN.ada_target,
