@@ -1,5 +1,6 @@
 """An inference-ready generator is the same function as the one it was made from, and apart from it."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -152,3 +153,31 @@ def test_it_holds_the_filters_alone_that_make_the_image() -> None:
     ready = inference_ready(made(PUBLISHED))
     output: nn.Module = ready.output_layer[-1]
     assert output.get_parameter("weight").shape[0] == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("model", [TINY, DEEP], ids=["biggan", "deep"])
+def test_kernels_in_order_draw_what_torch_s_convolutions_do_whatever_was_drawn_before(
+    model: Model, dtype: torch.dtype
+) -> None:
+    G = made(model)
+    first, second = (inference_ready(G, dtype=dtype) for _ in range(2))
+    z, c = inputs(G, 5)
+    with torch.no_grad():
+        second(z[:1], c[:1])
+        x = first(z, c)
+        assert torch.equal(second(z, c), x)
+        assert torch.equal(copy.deepcopy(second)(z, c), x)
+    assert apart(x, first(z, c).detach()) < (1e-5 if dtype == torch.float32 else 1e-2)  # of torch's, as it records
+
+
+def test_an_export_has_torch_s_own_convolutions() -> None:
+    G = made(TINY)
+    ready, (z, c) = inference_ready(G), inputs(G, 2)
+    with torch.no_grad():
+        ready(z, c)
+        program = torch.export.export(ready, (z, c))
+        assert apart(program.module()(z, c), ready(z, c)) < 1e-5
+    calls = {str(node.target) for node in program.graph.nodes}
+    assert not any("mkldnn" in call for call in calls)
+    assert "aten.conv2d.default" in calls

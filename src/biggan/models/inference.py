@@ -7,7 +7,8 @@ statistics, folded with gain and bias into one scale and shift a channel, which 
     (x − mean) · r · (1 + A c) + B c  =  x · (r + r A c) + (B − mean r A) c − mean r,    r = 1 / sqrt(var + eps)
 
 What is made is a `Generator` and called as one, in any mode. Gradients reach z and c, and no weight. It does not follow
-G: make another when G has moved.
+G: make another when G has moved. On a CPU each kernel is kept a second time, from its first use without gradients on,
+in the order that oneDNN reads: torch's convolutions reorder it at each use, most of the time of a single picture.
 """
 
 import copy
@@ -130,16 +131,58 @@ class _Convolution(nn.Module):
         super().__init__()
         weight, bias = conv.weight_and_bias(conv.weight.dtype)
         weight = weight if times is None else times * weight
-        self.doubles, self.padding = isinstance(conv, UpConv2d), conv.padding
+        self.doubles, self.padding = isinstance(conv, UpConv2d), cast(tuple[int, int], conv.padding)
         self.weight = _constant(up_kernel(weight) if self.doubles else weight, conv.weight, dtype)
         self.bias = None if bias is None else _constant(bias, cast(Tensor, conv.bias), dtype)
+        self.ordered = _Ordered()
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.doubles:
-            return F.conv2d(x, self.weight, self.bias, padding=self.padding)
-        if x.shape[2] * x.shape[3] <= BOTTOM**2:
+        if self.doubles and x.shape[2] * x.shape[3] <= BOTTOM**2:
             return doubled_by_product(x, self.weight, self.bias)
-        return F.conv_transpose2d(x, self.weight, self.bias, stride=2, padding=1)
+        if _takes_order(x):
+            return self.ordered.convolved(x, self.weight, self.bias, self.padding, self.doubles)
+        if self.doubles:
+            return F.conv_transpose2d(x, self.weight, self.bias, stride=2, padding=1)
+        return F.conv2d(x, self.weight, self.bias, padding=self.padding)
+
+
+def _takes_order(x: Tensor) -> bool:
+    """Whether a convolution of x can take its kernel in oneDNN's order: on a CPU, where nothing is recorded of it."""
+    if x.device.type != "cpu" or torch.is_grad_enabled() or not torch.backends.mkldnn.is_available():
+        return False
+    if torch.compiler.is_compiling():
+        return False
+    return x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+class _Ordered:
+    """A kernel in oneDNN's order, found at its first use; a copy finds its own.
+
+    The order is the one for a single image, so that what is drawn does not depend on what was drawn before.
+    """
+
+    kernel: Tensor | None = None
+
+    def __deepcopy__(self, memo: object) -> "_Ordered":
+        return _Ordered()
+
+    def __reduce__(self) -> tuple[type["_Ordered"], tuple[()]]:
+        return _Ordered, ()
+
+    def convolved(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int], doubles: bool
+    ) -> Tensor:
+        """`conv2d`, or if `doubles` `conv_transpose2d` with stride 2 and padding 1."""
+        ops, one, size = torch.ops.mkldnn, (1, 1), (1, *x.shape[1:])
+        reorder, convolve = ops._reorder_convolution_weight, ops._convolution_pointwise
+        form: tuple[object, ...] = (padding, one, one, 1)  # stride, dilation, groups
+        if doubles:
+            reorder, convolve = ops._reorder_convolution_transpose_weight, ops._convolution_transpose_pointwise
+            form = (one, (0, 0), (2, 2), one, 1)  # the second is the output's padding
+        if self.kernel is None:
+            self.kernel = reorder(weight, *form, size)
+        y: Tensor = convolve(x, self.kernel, bias, *form, "none", [], "")
+        return y
 
 
 def doubled_by_product(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
