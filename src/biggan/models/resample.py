@@ -53,9 +53,9 @@ def up_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     Returns:
         (N, out, 2H, 2W).
     """
-    return F.conv_transpose2d(
-        x, up_kernel(weight).to(x.dtype), None if bias is None else bias.to(x.dtype), stride=2, padding=1
-    )
+    y = F.conv_transpose2d(x, up_kernel(weight).to(x.dtype), stride=2, padding=1)
+    # Added apart: oneDNN takes as long for the bias's gradient in a transposed convolution as for the kernel's.
+    return y if bias is None else y.add_(bias.to(x.dtype).view(-1, 1, 1))
 
 
 def down_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
