@@ -156,12 +156,9 @@ def _takes_order(x: Tensor) -> bool:
 
 
 class _Ordered:
-    """A kernel in oneDNN's order, found at its first use; a copy finds its own.
+    """A kernel in oneDNN's order for maps of one shape, found when they come; a copy finds its own."""
 
-    The order is the one for a single image, so that what is drawn does not depend on what was drawn before.
-    """
-
-    kernel: Tensor | None = None
+    found: tuple[torch.Size, Tensor] | None = None  # of one piece, for threads that draw at once
 
     def __deepcopy__(self, memo: object) -> "_Ordered":
         return _Ordered()
@@ -173,15 +170,16 @@ class _Ordered:
         self, x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int], doubles: bool
     ) -> Tensor:
         """`conv2d`, or if `doubles` `conv_transpose2d` with stride 2 and padding 1."""
-        ops, one, size = torch.ops.mkldnn, (1, 1), (1, *x.shape[1:])
+        ops, one = torch.ops.mkldnn, (1, 1)
         reorder, convolve = ops._reorder_convolution_weight, ops._convolution_pointwise
         form: tuple[object, ...] = (padding, one, one, 1)  # stride, dilation, groups
         if doubles:
             reorder, convolve = ops._reorder_convolution_transpose_weight, ops._convolution_transpose_pointwise
             form = (one, (0, 0), (2, 2), one, 1)  # the second is the output's padding
-        if self.kernel is None:
-            self.kernel = reorder(weight, *form, size)
-        y: Tensor = convolve(x, self.kernel, bias, *form, "none", [], "")
+        found = self.found
+        if found is None or found[0] != x.shape:
+            found = self.found = x.shape, reorder(weight, *form, x.shape)
+        y: Tensor = convolve(x, found[1], bias, *form, "none", [], "")
         return y
 
 
