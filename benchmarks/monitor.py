@@ -1,7 +1,7 @@
 """What watching a run costs: the figures of each step and the looks at its pictures, as a share of training time.
 
 `python benchmarks/monitor.py [PRESET ...]` times, in turn and several times each, the iterations between two looks, the
-figures that are taken in them, an ordinary look, and those of the eighth and the sixteenth that cost more; it prints
+figures that are taken in them, an ordinary look, and those of the eighth and the 32nd that cost more; it prints
 medians and shares, a JSON line for machines, and writes a report to benchmarks/reports/.
 """
 
@@ -17,7 +17,7 @@ from _training import CPU
 from biggan import presets, workflow
 from biggan.data.loader import Loader
 from biggan.data.packed import prepare
-from biggan.overseer import AVERAGE_LOOKS, LOOK_IMAGES, TRAINED_LOOKS, Overseer
+from biggan.overseer import AVERAGE_LOOKS, LOOK_IMAGES, SELDOM_LOOKS, Overseer
 from biggan.training.figures import Means, d_figures, gradient_norm
 from biggan.training.hardware import compute_dtype, pick_precision
 from biggan.training.loop import Training, iterate
@@ -35,7 +35,7 @@ def figures_of_an_iteration(run: Training, means: Means) -> None:
     for _ in range(run.config.optim.d_steps):
         d_figures(on_real.mean(), on_fake.mean(), on_real, on_fake)
         run.tally.add(on_fake, y)
-        gradient_norm(run.D.parameters())
+    gradient_norm(run.D.parameters())
     means.add({str(i): on_real[0, 0] for i in range(10)} | {"gradient_g": gradient_norm(run.G.parameters())})
 
 
@@ -59,20 +59,20 @@ def measure(name: str, out: Path) -> dict[str, float]:
 
     forms: dict[str, Callable[[], object]] = {
         "training": lambda: [iterate(run, data) for _ in range(FEW)],
-        "figures": lambda: figures_of_an_iteration(run, means),
+        "figures": lambda: [figures_of_an_iteration(run, means) for _ in range(round(iterations))],
         "look": look_after(LOOK_IMAGES),
         "eighth look": look_after(LOOK_IMAGES * AVERAGE_LOOKS),
-        "sixteenth look": look_after(LOOK_IMAGES * TRAINED_LOOKS),
+        "32nd look": look_after(LOOK_IMAGES * SELDOM_LOOKS),
     }
     medians = in_turn(forms, ROUNDS)
-    return {**medians, "training": medians["training"] / FEW * iterations, "figures": medians["figures"] * iterations}
+    return {**medians, "training": medians["training"] / FEW * iterations}
 
 
 def share(medians: dict[str, float]) -> float:
     """Time for watching, per time of training without it."""
-    trained, averages = 1, TRAINED_LOOKS // AVERAGE_LOOKS - 1
-    counts = {"look": TRAINED_LOOKS - averages - trained, "eighth look": averages, "sixteenth look": trained}
-    looks = sum(count * medians[name] for name, count in counts.items()) / TRAINED_LOOKS
+    trained, averages = 1, SELDOM_LOOKS // AVERAGE_LOOKS - 1
+    counts = {"look": SELDOM_LOOKS - averages - trained, "eighth look": averages, "32nd look": trained}
+    looks = sum(count * medians[name] for name, count in counts.items()) / SELDOM_LOOKS
     return (medians["figures"] + looks) / (medians["training"] - medians["figures"])
 
 
@@ -86,7 +86,7 @@ def main() -> None:
         part = share(medians)
         rows.append([name, *(f"{value:.3f} s" for value in medians.values()), f"{part:.1%}"])
         figures[name] = {"seconds": medians, "share": part}
-    head = ["preset", f"{LOOK_IMAGES:,} images", "their figures", "a look", "every eighth", "every sixteenth", "share"]
+    head = ["preset", f"{LOOK_IMAGES:,} images", "their figures", "a look", "every eighth", "every 32nd", "share"]
     report.write(f"{PRECISION}, medians of {ROUNDS} rounds, in turn. Allowed is 3 %.", [table(head, rows)], figures)
 
 

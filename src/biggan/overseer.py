@@ -39,7 +39,7 @@ LOOK_ITERATIONS = 15  # iterations, at least: no more than 1,000 images of a bat
 AVERAGE_PICTURES = 640  # drawn to compare averages by, as many as there are real ones
 TRAINED_PIXELS = 64  # at which a trained network looks at pictures
 LEAST_DRAWN = 30  # images of a class between looks, from which its mean output says something
-AVERAGE_LOOKS, TRAINED_LOOKS = 8, 16  # looks between those at the averaged G and spectra, and by a trained network
+AVERAGE_LOOKS, SELDOM_LOOKS = 8, 32  # looks between those at the averaged G, and at spectra and by a trained network
 LEADERS: dict[str, Leader] = {"ahead": "D", "beaten": "G"}  # by the rule that says so, who has outrun the other
 
 
@@ -112,8 +112,8 @@ class Overseer:
         """Means of the iterations' figures since the last look, D's outputs by class among them, and what is seen now:
         the raw G's pictures, the largest singular value.
 
-        Every eighth look adds the averaged G's distance, D's sense for labels, whether D knows images by heart and the
-        tails of both spectra; every sixteenth both distances as a trained network sees them, if one is there.
+        Every eighth look adds the averaged G's distance, D's sense for labels and whether D knows images by heart;
+        every 32nd the tails of both spectra, and both distances as a trained network sees them, if one is there.
         """
         run, probe = self.run, self.probe
         x, number = probe.draw(run.G), run.images // self.look_images
@@ -127,11 +127,12 @@ class Overseer:
             x_ema = probe.draw(run.G_ema)
             figures |= {"distance_ema": probe.distance(x_ema), "label_sense": probe.label_sense(run.D)}
             figures |= probe.by_heart(run.D)
-            if number % TRAINED_LOOKS == 0 and self.chooser[0] != RANDOM:
-                trained = self.chooser[1].distance
-                figures |= {"trained_distance": trained(x), "trained_distance_ema": trained(x_ema)}
-            for name, network in (("g", run.G), ("d", run.D)):
-                figures[f"rank_{name}"] = min(spectrum_tail(network).values(), default=1.0)
+            if number % SELDOM_LOOKS == 0:
+                for name, network in (("g", run.G), ("d", run.D)):
+                    figures[f"rank_{name}"] = min(spectrum_tail(network).values(), default=1.0)
+                if self.chooser[0] != RANDOM:
+                    trained = self.chooser[1].distance
+                    figures |= {"trained_distance": trained(x), "trained_distance_ema": trained(x_ema)}
         return figures
 
     @property

@@ -26,7 +26,7 @@ def cheap() -> Iterator[None]:
         patch.setattr(overseer, "LOOK_IMAGES", 64)
         patch.setattr(overseer, "LOOK_ITERATIONS", 4)
         patch.setattr(overseer, "AVERAGE_LOOKS", 2)
-        patch.setattr(overseer, "TRAINED_LOOKS", 2)
+        patch.setattr(overseer, "SELDOM_LOOKS", 2)
         yield
 
 

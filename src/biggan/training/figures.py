@@ -27,9 +27,9 @@ def d_figures(loss_real: Tensor, loss_fake: Tensor, real: Tensor, fake: Tensor) 
         fake: D's logits on drawn images, (M, 1).
     """
     real, fake = real.detach(), fake.detach()
-    spread = real.std(correction=0), fake.std(correction=0)
+    spread, mean = zip(*(torch.std_mean(logits, correction=0) for logits in (real, fake)), strict=True)
     flat = (real > 1).to(real.dtype).mean(), (fake < -1).to(fake.dtype).mean()
-    return torch.stack([loss_real.detach(), loss_fake.detach(), real.mean(), fake.mean(), *spread, *flat])
+    return torch.stack([loss_real.detach(), loss_fake.detach(), *mean, *spread, *flat])
 
 
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:

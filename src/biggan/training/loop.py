@@ -25,7 +25,7 @@ from biggan.training.augment import NUMBERS
 from biggan.training.compiling import compile_network
 from biggan.training.course import Course
 from biggan.training.ema import averaged_copy, ema_decay, update_average
-from biggan.training.figures import Tally
+from biggan.training.figures import Tally, gradient_norm
 from biggan.training.steps import DBatch, GBatch, discriminator_step, generator_step
 
 Figures = dict[str, Tensor]
@@ -125,6 +125,7 @@ def iterate(run: Training, data: Batches) -> Figures:
             batches = list(d_batches(run, data))
             figures = discriminator_step(run.G, run.D, run.optim_d, batches, optim, run.adaptive, run.tally)
             run.images += train.batch_size
+        figures["gradient_d"] = gradient_norm(run.D.parameters())
         figures |= generator_step(run.G, run.D, run.optim_g, list(g_batches(run, iteration)), optim, run.adaptive)
     for decay, G in run.averages.items():
         update_average(G, run.G, ema_decay(iteration, decay, optim.ema_start, optim.ema_warmup))

@@ -135,7 +135,7 @@ def discriminator_step(
         tally: Takes D's outputs on drawn images by class.
 
     Returns:
-        `D_FIGURES` as 0-dim tensors, means over the step, the mean sign of D on real images, the gradient's length.
+        `D_FIGURES` as 0-dim tensors, means over the step, and `d_sign`, the mean sign of D on real images.
     """
     held = hold(D, adaptive.settings.freeze_d if adaptive else 0)
     optimizer.zero_grad()
@@ -161,7 +161,6 @@ def discriminator_step(
             sign = on_real.detach().float().sign().mean()
             figures.append(torch.cat([d_figures(loss_real, loss_fake, on_real, on_fake), sign[None]]))
     add_orthogonal_gradient(D.parameters(), optim.ortho_d, optim.ortho_kind)
-    length = gradient_norm(D.parameters())
     for parameter in held:
         parameter.grad = torch.zeros_like(parameter)  # Adam leaves it be, and keeps its state in order
     optimizer.step()
@@ -169,7 +168,7 @@ def discriminator_step(
     means = dict(zip((*D_FIGURES, "d_sign"), torch.stack(figures).mean(0), strict=True))
     if adaptive:
         adaptive.move(means, sum(len(batch.x) for batch in batches))
-    return {**means, "gradient_d": length}
+    return means
 
 
 def generator_step(
