@@ -153,7 +153,7 @@ class SpectralConv2d(_Spectral, nn.Conv2d):
     def weight_and_bias(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """The normalised weight and the bias, for computing in `dtype`."""
         bias = None if self.bias is None else self.bias[: self.used].to(dtype)
-        return self.normalised_weight()[: self.used].to(dtype, memory_format=torch.channels_last), bias
+        return self.normalised_weight()[: self.used].to(dtype), bias
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.weight_and_bias(x.dtype)
