@@ -16,7 +16,7 @@ from biggan.training.losses import Loss
 
 FEW_IMAGES = 5_000  # below which D learns images by heart
 POLICY: tuple[Kind, ...] = ("color", "translation")
-ADA_TARGET, ADA_IMAGES = 0.6, 100_000
+ADA_TARGET, ADA_IMAGES = 0.2, 20_000
 UNEVEN = 2.0  # times as many images as the smallest class that the largest may have
 WARM_UP = 10_000  # images that a D from scratch sees before a G that has learned moves
 
