@@ -258,8 +258,8 @@ def report(found: Curves) -> bool:
         f"features at {PIXELS} px between {DRAWN:,} pictures of the averaged generator and the held-out images; "
         f"seconds are CPU seconds of training. none and little: {SOME} images a class of CIFAR-10, little with "
         f"what is chosen for few images: --augment {' '.join(POLICY)} --ada-target {ADA_TARGET:g} --ada-images "
-        f"{ADA_IMAGES}. scratch and init: {SOME} images of each of the last five classes of Fashion-MNIST, both as little; init starts "
-        f"from a model of the first five (all their images)."
+        f"{ADA_IMAGES}. scratch and init: {SOME} images of each of the last five classes of Fashion-MNIST, both as "
+        f"little; init starts from a model of the first five (all their images)."
     )
     write("little_data", "Little data goes further", what, figures | table(found))
     return held

@@ -29,7 +29,7 @@ def test_few_images_are_augmented_as_far_as_d_needs_it_and_the_sentence_says_why
     augment, sentence = choose(Augment(), pack(250, 250))
     assert augment == replace(PLAIN, augment=POLICY, ada_target=ADA_TARGET, ada_images=ADA_IMAGES)
     assert "--augment color translation (D may learn 500 images by heart)" in sentence
-    assert sentence.endswith("--ada-target 0.6 (as far as it does), --ada-images 100000.")
+    assert sentence.endswith("--ada-target 0.2 (as far as it does), --ada-images 20000.")
 
 
 @pytest.mark.parametrize("given", [{"augment": POLICY}, {"augment": ()}, {"augment_share": 0.5}], ids=str)
