@@ -70,8 +70,8 @@ def measure(name: str, out: Path) -> dict[str, float]:
 
 def share(medians: dict[str, float]) -> float:
     """Time for watching, per time of training without it."""
-    trained, averages = 1, SELDOM_LOOKS // AVERAGE_LOOKS - 1
-    counts = {"look": SELDOM_LOOKS - averages - trained, "eighth look": averages, "32nd look": trained}
+    seldom, averages = 1, SELDOM_LOOKS // AVERAGE_LOOKS - 1
+    counts = {"look": SELDOM_LOOKS - averages - seldom, "eighth look": averages, "32nd look": seldom}
     looks = sum(count * medians[name] for name, count in counts.items()) / SELDOM_LOOKS
     return (medians["figures"] + looks) / (medians["training"] - medians["figures"])
 

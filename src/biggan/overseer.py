@@ -95,7 +95,9 @@ class Overseer:
         return self._chooser
 
     def _make_probe(self, eyes: Eyes, pictures: int) -> Probe:
-        return Probe(self.packed, self.held_out, eyes.see, _distance(), self.run.device, pictures, eyes.standardise)
+        return Probe(
+            self.packed, self.held_out, eyes.see, _distance_to_the_same(), self.run.device, pictures, eyes.standardise
+        )
 
     @property
     def look_images(self) -> int:
@@ -240,7 +242,7 @@ def nearest_average(distances: Mapping[float, float]) -> float:
     return min(distances, key=lambda decay: distances[decay] if math.isfinite(distances[decay]) else math.inf)
 
 
-def _distance() -> Distance:
+def _distance_to_the_same() -> Distance:
     """The kernel distance to real images that stay the same."""
     own_means = lru_cache(maxsize=1)(own_kernel_means)
     return lambda real, drawn: kernel_distance(real, drawn, own_means(real)).value

@@ -1,6 +1,7 @@
 """An inference-ready generator is the same function as the one it was made from, and apart from it."""
 
 import copy
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from zoo import DEEP, MODELS, PUBLISHED, TINY, stir
 
 from biggan.config import Model
 from biggan.models.build import generator
-from biggan.models.inference import Ready, attended, doubled_by_product, inference_ready
+from biggan.models.inference import Ready, _Convolution, _has_orders, attended, doubled_by_product, inference_ready
 from biggan.models.network import Generator
 
 
@@ -168,6 +169,10 @@ def test_kernels_in_order_draw_what_torch_s_convolutions_do_whatever_was_drawn_b
         x = first(z, c)
         assert torch.equal(second(z, c), x)
         assert torch.equal(copy.deepcopy(second)(z, c), x)
+        assert torch.equal(pickle.loads(pickle.dumps(second))(z, c), x)
+    found = [module.ordered.found for module in second.modules() if isinstance(module, _Convolution)]
+    if _has_orders(dtype):
+        assert {shape[0] for shape, _ in filter(None, found)} == {5}
     assert apart(x, first(z, c).detach()) < (1e-5 if dtype == torch.float32 else 1e-2)  # of torch's, as it records
 
 

@@ -188,6 +188,15 @@ def test_a_run_that_came_back_from_a_distance_may_swing_as_far_again_and_no_furt
     assert verdict.rule == "jump"
 
 
+def test_a_run_goes_back_to_before_the_distances_that_were_let_pass() -> None:
+    guard, verdicts = Guard(), []
+    for i, distance in enumerate([0.14] * 20 + [3.2, 0.14, 2.0, 3.0, 3.0], 1):
+        verdicts.append(guard.judge(STEP * i, HEALTHY | {"distance": distance}))
+    assert verdicts[:-1] == [None] * 24
+    assert verdicts[-1] is not None
+    assert verdicts[-1].good == 22 * STEP
+
+
 def test_what_a_run_came_back_from_is_forgotten() -> None:
     guard = Guard()
     for i, distance in enumerate([0.14] * 20 + [3.2] + [0.14] * 20 + [1.0], 1):

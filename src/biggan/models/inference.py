@@ -7,12 +7,16 @@ statistics, folded with gain and bias into one scale and shift a channel, which 
     (x − mean) · r · (1 + A c) + B c  =  x · (r + r A c) + (B − mean r A) c − mean r,    r = 1 / sqrt(var + eps)
 
 What is made is a `Generator` and called as one, in any mode. Gradients reach z and c, and no weight. It does not follow
-G: make another when G has moved. On a CPU each kernel is kept a second time, from its first use without gradients on,
-in the order that oneDNN reads: torch's convolutions reorder it at each use, most of the time of a single picture.
+G: make another when G has moved; its own weights must not be written to.
+
+On a CPU each kernel is kept a second time, from its first use without gradients on, in the order that oneDNN reads:
+torch's convolutions reorder it at each use, most of the time of a single picture. The order is for one shape of batch;
+another shape finds its own anew.
 """
 
 import copy
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import cast
 
 import torch
@@ -25,6 +29,12 @@ from biggan.models.network import BOTTOM, Generator
 from biggan.models.resample import UpConv2d, up_kernel
 from biggan.models.spectral import SpectralConv2d, SpectralLinear
 
+OPERATORS = (  # of torch's own use, so not there for sure
+    "_convolution_pointwise",
+    "_convolution_transpose_pointwise",
+    "_reorder_convolution_weight",
+    "_reorder_convolution_transpose_weight",
+)
 ROWS = 256  # of attention's scores at once: a megabyte of 32 x 32 keys
 
 
@@ -148,11 +158,18 @@ class _Convolution(nn.Module):
 
 def _takes_order(x: Tensor) -> bool:
     """Whether a convolution of x can take its kernel in oneDNN's order: on a CPU, where nothing is recorded of it."""
-    if x.device.type != "cpu" or torch.is_grad_enabled() or not torch.backends.mkldnn.is_available():
+    if x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling() or torch._C._is_tracing():
         return False
-    if torch.compiler.is_compiling():
+    return _has_orders(x.dtype) and torch._C._get_mkldnn_enabled()
+
+
+@cache
+def _has_orders(dtype: torch.dtype) -> bool:
+    """Whether torch's oneDNN has kernels in order here: on x86, where this was tried."""
+    there = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability().startswith("AVX")
+    if not there or not all(hasattr(torch.ops.mkldnn, name) for name in OPERATORS):
         return False
-    return x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class _Ordered:

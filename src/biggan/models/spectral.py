@@ -184,9 +184,9 @@ class SpectralEmbedding(_Spectral, nn.Embedding):
 
 @contextlib.contextmanager
 def vectors_held(*networks: nn.Module) -> Iterator[None]:
-    """Within, all forwards of a layer share one power iteration, unless each writes its own; no weight may move.
+    """Within, all forwards of a layer share one power iteration, unless each writes its own.
 
-    Layers that are held already stay as they are.
+    No forward may follow a move of the weights. Layers that are held already stay so, to the end of the outer block.
     """
     groups = [
         (norm, layers)

@@ -112,17 +112,17 @@ class Guard:
         """
         past, held = self.past, images <= self.hold
         found = self._complaints(figures, held)
+        far = self._is_far(figures.get("distance", math.nan))  # not to be gone back to, though it may be let pass
         self._swing(figures.get("distance", math.nan), "jump" in found)
         for rule in PATIENCE:
-            if rule in found:
-                past.counts[rule] = past.counts.get(rule, 0) + 1
-            else:
-                past.counts[rule], past.good[rule] = 0, images
+            past.counts[rule] = past.counts.get(rule, 0) + 1 if rule in found else 0
+            if rule not in found and not (rule == "jump" and far):
+                past.good[rule] = images
         past.looks += not held
         for rule, words in found.items():
             if past.counts[rule] >= PATIENCE[rule]:
                 return self.incident(images, rule, words)
-        if not found and not held:
+        if not found and not held and not far:
             self._remember(images, figures)
         return None
 
@@ -137,6 +137,10 @@ class Guard:
         """Images, of those shown so far, of the state that the run would go back to at the least."""
         past = self.past
         return min([images, *past.good.values(), *([] if past.lowest is None else [past.lowest_images])])
+
+    def _is_far(self, distance: float) -> bool:
+        """Whether pictures are much farther from the real images than usual; not of a distance that is not known."""
+        return distance > max(JUMP * self._usual("distance"), NEAR)
 
     def _swing(self, distance: float, jumped: bool) -> None:
         """Follows a distance that jumps, and what it came back from: G at high rates swings, and no collapse does."""
@@ -176,7 +180,7 @@ class Guard:
         far = f"drawn images are {distance:.2g} from the real ones"
         few = f"drawn images of a class differ by {diversity:.0%} of what real ones do"
         return [
-            ("jump", f"{far}, usual was {usual:.2g}" if distance > max(JUMP * usual, NEAR, self.past.swing) else ""),
+            ("jump", f"{far}, usual was {usual:.2g}" if self._is_far(distance) and distance > self.past.swing else ""),
             ("poor", few if diversity < POOR else ""),
             ("blended", self._blended(figures)),
             ("rise", f"{far}, and had been {lowest:.2g}" if distance > max(RISE * lowest, NEAR) else ""),

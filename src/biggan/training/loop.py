@@ -120,7 +120,7 @@ def iterate(run: Training, data: Batches) -> Figures:
         optimizer.lr = lr * factor
     figures: Figures = {}
     iteration = run.iteration
-    with vectors_held(run.G):  # which moves but at the end of its step
+    with vectors_held(run.G):  # which moves last, after every forward
         for _ in range(optim.d_steps):
             batches = list(d_batches(run, data))
             figures = discriminator_step(run.G, run.D, run.optim_d, batches, optim, run.adaptive, run.tally)
