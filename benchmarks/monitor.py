@@ -28,15 +28,16 @@ ROUNDS = 5
 FEW = 4  # iterations timed at once
 
 
-def figures_of_an_iteration(run: Training, means: Means) -> None:
-    """What an iteration does for its figures alone."""
+def figures_of(iterations: int, run: Training, means: Means) -> None:
+    """What iterations do for their figures alone."""
     on_real, on_fake = torch.randn(2, run.config.train.batch_size, 1)
     y = torch.arange(run.config.train.batch_size) % max(run.config.model.num_classes, 1)
-    for _ in range(run.config.optim.d_steps):
-        d_figures(on_real.mean(), on_fake.mean(), on_real, on_fake)
-        run.tally.add(on_fake, y)
-    gradient_norm(run.D.parameters())
-    means.add({str(i): on_real[0, 0] for i in range(10)} | {"gradient_g": gradient_norm(run.G.parameters())})
+    for _ in range(iterations):
+        for _ in range(run.config.optim.d_steps):
+            d_figures(on_real.mean(), on_fake.mean(), on_real, on_fake)
+            run.tally.add(on_fake, y)
+        gradient_norm(run.D.parameters())
+        means.add({str(i): on_real[0, 0] for i in range(10)} | {"gradient_g": gradient_norm(run.G.parameters())})
 
 
 def measure(name: str, out: Path) -> dict[str, float]:
@@ -59,7 +60,7 @@ def measure(name: str, out: Path) -> dict[str, float]:
 
     forms: dict[str, Callable[[], object]] = {
         "training": lambda: [iterate(run, data) for _ in range(FEW)],
-        "figures": lambda: [figures_of_an_iteration(run, means) for _ in range(round(iterations))],
+        "figures": lambda: figures_of(round(iterations), run, means),
         "look": look_after(LOOK_IMAGES),
         "eighth look": look_after(LOOK_IMAGES * AVERAGE_LOOKS),
         "32nd look": look_after(LOOK_IMAGES * SELDOM_LOOKS),

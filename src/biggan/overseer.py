@@ -95,9 +95,8 @@ class Overseer:
         return self._chooser
 
     def _make_probe(self, eyes: Eyes, pictures: int) -> Probe:
-        return Probe(
-            self.packed, self.held_out, eyes.see, _distance_to_the_same(), self.run.device, pictures, eyes.standardise
-        )
+        distance = _distance_to_the_same()
+        return Probe(self.packed, self.held_out, eyes.see, distance, self.run.device, pictures, eyes.standardise)
 
     @property
     def look_images(self) -> int:

@@ -127,7 +127,9 @@ def test_while_vectors_are_held_forwards_and_gradients_are_the_same(norm):
         found, expected = [], []
         with vectors_held(nn.Sequential(layer)):
             for _ in range(2):
-                found += [layer(x), *torch.autograd.grad(layer(x).cos().sum(), layer.weight)]
+                with vectors_held(nn.Sequential(layer)):
+                    found += [layer(x), *torch.autograd.grad(layer(x).cos().sum(), layer.weight)]
+                assert (layer.pair is None) == norm.per_forward  # held to the end of the outer block
         for _ in range(2):
             expected += [other(x), *torch.autograd.grad(other(x).cos().sum(), other.weight)]
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
