@@ -203,6 +203,8 @@ out = last(norm(x, c).relu())
 save_file({"out": out.detach(), "x.grad": x.grad, "c.grad": c.grad, "gain.grad": norm.gain.weight.grad,
            "mean": norm.stored_mean, "var": norm.stored_var, "last.mean": last.stored_mean,
            "last.var": last.stored_var}, f"{folder}/out{rank}of{world}.safetensors")
+if world > 1:
+    dist.destroy_process_group()
 """
 
 
