@@ -20,6 +20,7 @@ from biggan.evaluation.distances import (
     from_moments,
     kernel_distance,
     kernel_distance_of_subsets,
+    own_kernel_means,
 )
 from biggan.evaluation.scores import sampling_error
 
@@ -158,6 +159,7 @@ def test_the_kernel_distance_is_torch_fidelity_s_of_one_subset_of_all_images(dty
     options |= {"kid_kernel_poly_gamma": None, "kid_kernel_poly_coef0": 1.0, "rng_seed": 0, "verbose": False}
     expected = kid_features_to_metric(x.double(), y.double(), **options)["kernel_inception_distance_mean"]
     assert kernel_distance(x, y).value == pytest.approx(expected, abs=1e-9)
+    assert kernel_distance(x, y, own_kernel_means(x)) == kernel_distance(x, y)
 
 
 def test_the_kernel_distance_is_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:

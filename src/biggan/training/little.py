@@ -37,8 +37,8 @@ def choose(augment: Augment, packed: Packed, d_behind: bool = False, loss: Loss 
     """
     few, counts = packed.num_images < FEW_IMAGES, [count for count in packed.class_counts if count]
     uneven = len(counts) > 1 and max(counts) > UNEVEN * min(counts)
-    adapts = few and augment.augment is None and augment.augment_share == 1 and augment.ada_target != 0
-    adapts = adapts and loss != "wasserstein"
+    left = augment.augment is None and augment.augment_share == 1 and augment.ada_target != 0
+    adapts = few and left and loss != "wasserstein"
     values: dict[str, object] = {
         "augment": POLICY if few else PLAIN.augment,
         "ada_target": ADA_TARGET if adapts else PLAIN.ada_target,
