@@ -197,6 +197,15 @@ def test_a_run_goes_back_to_before_the_distances_that_were_let_pass() -> None:
     assert verdicts[-1].good == 22 * STEP
 
 
+def test_one_wild_look_does_not_blind_the_guard() -> None:
+    looks = [0.11] * 20 + [1476.0] + [0.11] * 13 + [13.1, 4.3]  # of a run on 200 images
+    guard = Guard()
+    verdicts = [guard.judge(STEP * i, HEALTHY | {"distance": distance}) for i, distance in enumerate(looks, 1)]
+    assert verdicts[:-1] == [None] * 35
+    assert verdicts[-1] is not None
+    assert verdicts[-1].rule == "jump"
+
+
 def test_what_a_run_came_back_from_is_forgotten() -> None:
     guard = Guard()
     for i, distance in enumerate([0.14] * 20 + [3.2] + [0.14] * 20 + [1.0], 1):

@@ -19,6 +19,7 @@ WARM_UP = 5  # looks from when G begins to learn, in which only NaN and Inf coun
 JUMP = 2.5  # times the usual distance
 RISE = 2.0  # times the lowest distance that lasted
 NEAR = 0.5  # a distance up to which pictures are good, and its jumps are the noise of few pictures
+SWING = 5.0  # a distance beyond which none is let pass, however far a single look was
 FADE = 0.8  # share that is left, a look later, of the distance that a run is known to come back from
 POOR = 0.4  # share of the real images' diversity
 BLENDED = 0.4  # of the usual share of pictures that are nearest to their own class, above chance
@@ -149,7 +150,7 @@ class Guard:
         if jumped:
             past.away = max(past.away, distance)
         elif math.isfinite(distance):
-            past.away, past.swing = 0.0, max(past.swing, past.away)
+            past.away, past.swing = 0.0, max(past.swing, min(past.away, SWING))
 
     def _remember(self, images: int, figures: Mapping[str, float]) -> None:
         past = self.past
