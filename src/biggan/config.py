@@ -302,7 +302,7 @@ class Optim:
     ema_start: int = 0
     """Iterations in which the averaged G is a plain copy of G."""
     ema_warmup: bool = False
-    """Limit the decay to (1 + t) / (10 + t) after t iterations."""
+    """Limit the decay to (1 + t) / (5 + t) after t iterations."""
     gradient_precision: Literal["float32", "bfloat16"] = "float32"
     """Precision in which gradients travel between processes."""
 

@@ -71,7 +71,7 @@ def test_before_its_start_the_average_is_a_copy():
 @pytest.mark.parametrize("start", [0, 7])
 def test_warm_up_is_the_smaller_of_the_decay_and_its_closed_form(start):
     for t in range(0, 3000, 13):
-        assert ema_decay(start + t, 0.99, start, True) == min(0.99, (1 + t) / (10 + t))
-    assert ema_decay(start, 0.99, start, True) == 0.1
+        assert ema_decay(start + t, 0.99, start, True) == min(0.99, (1 + t) / (5 + t))
+    assert ema_decay(start, 0.99, start, True) == 0.2
     assert ema_decay(start + 10**9, 0.99, start, True) == 0.99
     assert [ema_decay(i, 0.99, 2, True) for i in (0, 1)] == [0, 0]

@@ -72,8 +72,8 @@ D_STEPS = 2  # as the paper; better than 1 and 4 at equal time (notes)
 # By images. In short runs 16 is better than 8, 32 and 64 (notes); 50 and 64 are published.
 BATCHES = ((0, 16), (300_000, 32), (1_000_000, 64))
 MINUTE = 15_000  # images below which a longer high rate was better (notes, ten seeds of a minute)
-# Of the averages, as shares of the run; clothes like long ones, photos short (notes). The warm-up bounds them by 0.08.
-HALF_LIVES = (0.02, 0.006, 0.1)
+# Of the averages, as shares of the run; clothes like long ones, photos short (notes). The warm-up bounds them by 0.16.
+HALF_LIVES = (0.02, 0.006, 0.2)
 SHEET = 10_000  # images between sheets at the least, as one costs about as much as two hundred images
 
 

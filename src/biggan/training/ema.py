@@ -11,13 +11,13 @@ from biggan.models.network import Generator
 def ema_decay(iteration: int, decay: float, start: int, warmup: bool) -> float:
     """Share of the average kept at the end of an iteration (counted from 0).
 
-    0 before `start` iterations, so that the average is a copy; with a warm-up at most (1 + t) / (10 + t), t counted
-    from `start`.
+    0 before `start` iterations, so that the average is a copy; with a warm-up at most (1 + t) / (5 + t), t counted
+    from `start`: the average then forgets half in the last sixth of the time so far.
     """
     if iteration < start:
         return 0.0
     t = iteration - start
-    return min(decay, (1 + t) / (10 + t)) if warmup else decay
+    return min(decay, (1 + t) / (5 + t)) if warmup else decay
 
 
 def averaged_copy(G: Generator) -> Generator:
