@@ -109,6 +109,7 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
     "word for a number": (train("--batch-size", "many"), "--batch-size"),
     "unknown data word": (on("data", "park"), "pack"),
     # values
+    "word for a fraction": (train("--class-loss", "much"), "--class-loss is 'much'; allowed is a number."),
     "resolution": (train("--resolution", "100"), "--resolution is 100; allowed is 32, 64, 128, 256, 512"),
     "negative batch": (train("--batch-size", "-4"), "--batch-size"),
     "uneven microbatch": (train("--microbatch", "3"), "--microbatch is 3"),

@@ -37,6 +37,22 @@ def test_flags_ask_for_the_very_settings(name, capsys):
     assert found == replace(config, model=model, augment=PLAIN, train=train)  # enough images to choose nothing
 
 
+@pytest.mark.parametrize(
+    ("flags", "saves", "sheets"),
+    [
+        ([], 32_000, 16_000),
+        (["--total-images", "20000"], 2_500, 2_500),
+        (["--total-images", "400"], 2_000, 2_000),
+        (["--total-images", "400", "--total-images=160000"], 20_000, 16_000),
+        (["--total-images", "20000", "--save-images", "30000"], 30_000, 2_500),
+        (["--total-images", "20000000"], 32_000, 16_000),
+    ],
+)
+def test_a_shorter_run_is_saved_and_drawn_more_often(flags, saves, sheets, capsys):
+    train = understood(flags, capsys).train
+    assert (train.save_images, train.sheet_images) == (saves, sheets)
+
+
 def test_a_preset_whose_value_cannot_be_unsaid_is_not_chosen():
     flags = presets.as_flags(CONFIGS["no microbatch"])
     assert flags[1] != "sagan"

@@ -198,7 +198,9 @@ def test_nan_is_undone(undone: Path) -> None:
     (incident,) = lines(undone / "incidents.jsonl")
     assert (incident["images"], incident["rule"], incident["back_to"]) == (256, "finite", 192)
     assert all((undone / str(name)).stat().st_size for name in incident["pictures"])  # type: ignore[attr-defined]
-    assert "is NaN or Inf: back to 192 images, with learning rates x 0.5 for G" in (undone / "log.txt").read_text()
+    log = (undone / "log.txt").read_text()
+    assert "is NaN or Inf: back to 192 images, with learning rates x 0.5 for G" in log
+    assert f"The run had to go back once ({undone / 'incidents'}): look at {undone / 'samples.png'} before" in log
     assert [line["images"] for line in lines(undone / "stats.jsonl")] == [64, 128, 192, 256, 320]
     assert biggan.load(undone).bundle.training["images"] == 320
 

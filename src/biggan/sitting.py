@@ -315,6 +315,8 @@ class Sitting:
             G = deepcopy(self.average())
             G.compute_dtype = None
             settle(G)
+            if self.run.done:
+                self.say("Measuring the model's statistics for every truncation, which takes a while ...")
             with patient():
                 statistics = standing_statistics(G, full=self.run.done)
             G.use_statistics(statistics.row())

@@ -21,9 +21,9 @@ from biggan.distributed.watchdog import watched
 from biggan.errors import ConfigError, DataError, Interrupted, ModelError, nearest
 from biggan.evaluation.material import aligned
 from biggan.interop import hub, recognise
-from biggan.models.bundle import CONFIG, MODEL, Bundle, load_bundle
+from biggan.models.bundle import CONFIG, MODEL, SAMPLES, Bundle, load_bundle
 from biggan.models.statistics import MOST_AT_ONCE, truncation_table
-from biggan.overseer import Unhealthy
+from biggan.overseer import BEST, INCIDENTS, Unhealthy
 from biggan.run_record import begin, check_place
 from biggan.sampling.pipeline import Pipeline
 from biggan.sitting import Sitting, Watch
@@ -370,3 +370,9 @@ def go(sitting: Sitting, loader: Loader) -> None:
             rescue.go_back(sitting, unhealthy.verdict)
     sitting.complete()
     budgeting.note_length(sitting)
+    if incidents := sitting.overseer.guard.incidents:
+        times = "once" if incidents == 1 else f"{incidents} times"
+        sitting.say(
+            f"The run had to go back {times} ({sitting.out / INCIDENTS}): look at {sitting.out / SAMPLES} before "
+            f"you use it, and at {sitting.out / BEST}, the best on the way; if both are bad, lower --lr-g and --lr-d."
+        )

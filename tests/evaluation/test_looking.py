@@ -52,6 +52,7 @@ def curve(low: float, full: float, ends: float = 0.1, error: float = 0.01) -> li
         (curve(0.9, 0.7, error=0.1), 0.1, "unclear", "chance"),
         (curve(0.9, 0.7, ends=0.5), 0.1, "not amenable", "at truncation 0.2 images saturate, 50%"),
         (curve(0.9, 0.7, ends=0.5), 0.45, "amenable", "nothing saturates"),
+        (curve(0.0, 0.0), 0.1, "not amenable", "no image lies near the real ones"),
     ],
 )
 def test_the_verdict_is_by_quality_and_saturation(

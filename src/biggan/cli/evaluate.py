@@ -67,6 +67,8 @@ def evaluate(
         )
         if (Path(model) / METRICS).exists():
             bar.say(f"Full records: {Path(model) / METRICS}")
+        else:
+            bar.say("No record was kept, as the model's folder was not given or cannot be written; give a copy of it.")
 
 
 def rows(record: dict[str, Any]) -> list[str]:

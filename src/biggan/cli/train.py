@@ -21,6 +21,7 @@ from biggan.training.memory import Need
 from biggan.training.trackers import Track
 
 DEFAULT_PRESET = "cpu-small"
+PARTS, LEAST_PART = 8, 2_000  # of a run whose length is given: saves and sheets, and images between them at the least
 OF_ANY_SIZE: dict[str, Any] = {"g_widths": (), "d_widths": (), "dim_z": 840}  # networks that suit every resolution
 INITS = get_args(get_type_hints(config.Model)["init"])  # what --init means besides a model
 
@@ -35,6 +36,7 @@ def run(argv: list[str]) -> None:
         init = None
     else:
         base, argv = workflow.settings_of(init, base), _without(argv, "--init")
+    base = replace(base, train=_in_parts(base.train, _values(argv, "--total-images")))
 
     def train(
         data: str,
@@ -92,11 +94,16 @@ def preset_name(argv: list[str]) -> str:
 
 def _given(argv: list[str], flag: str) -> str | None:
     """The value of a flag in `argv`, before all flags are parsed."""
-    pairs = itertools.pairwise([*argv, ""])
-    names = [word.partition("=")[2] or following for word, following in pairs if word.partition("=")[0] == flag]
+    names = _values(argv, flag)
     if len(set(names)) > 1:
         raise ConfigError(f"{flag} is given as {' and as '.join(names)}; give one.")
     return names[0] if names else None
+
+
+def _values(argv: list[str], flag: str) -> list[str]:
+    """The values of a flag in `argv`, in turn."""
+    pairs = itertools.pairwise([*argv, ""])
+    return [word.partition("=")[2] or following for word, following in pairs if word.partition("=")[0] == flag]
 
 
 def _without(argv: list[str], flag: str) -> list[str]:
@@ -104,6 +111,14 @@ def _without(argv: list[str], flag: str) -> list[str]:
     flags = [word.partition("=") for word in argv]
     follows = [False, *(name == flag and not equals for name, equals, _ in flags)]
     return [word for word, parts, value in zip(argv, flags, follows, strict=False) if parts[0] != flag and not value]
+
+
+def _in_parts(train: config.Train, totals: list[str]) -> config.Train:
+    """A preset's intervals, shorter where the run is: one that has to go back needs a state, and a short one sheets."""
+    if not totals or not totals[-1].isdecimal():
+        return train
+    most = max(int(totals[-1]) // PARTS, LEAST_PART)
+    return replace(train, save_images=min(train.save_images, most), sheet_images=min(train.sheet_images, most))
 
 
 def _parts(settings: Config) -> list[Any]:

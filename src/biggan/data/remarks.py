@@ -107,7 +107,7 @@ def _counts(total: int, grey: bool, skipped: int) -> list[str]:
     if total < FEW_IMAGES:
         notes.append(f"There are only {total} images; a GAN needs thousands, and will repeat these.")
     if skipped:
-        notes.append(f"{skipped:,} files were skipped.")
+        notes.append(f"Files skipped, which `biggan data inspect` lists: {skipped:,}.")
     if skipped > MOST_SKIPPED:
         notes.append(f"Of the skipped files {skipped - MOST_SKIPPED:,} more are not listed.")
     return notes

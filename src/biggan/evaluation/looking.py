@@ -124,6 +124,8 @@ def judge(curve: list[dict[str, float]], real_at_ends: float) -> tuple[str, str]
         return "not amenable", f"at truncation {place:g} images saturate, {share:.0%} of their values are at an end"
     gain = low["precision"] - full["precision"]
     error = math.hypot(low["precision error"], full["precision error"])
+    if max(low["precision"], full["precision"]) == 0:
+        return "not amenable", "no image lies near the real ones at any truncation"
     if gain > SURE * error:
         return "amenable", "precision rises as truncation falls, and nothing saturates"
     if gain < -SURE * error:

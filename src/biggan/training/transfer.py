@@ -75,7 +75,8 @@ def check_fits(model: Model, bundle: Bundle) -> None:
     """
     old = bundle.G.config
     if bool(old.num_classes) != bool(model.num_classes):
-        has, instead = ("no classes", "give --no-labels") if model.num_classes else ("classes", "give labelled images")
+        lacks = "no classes", "give --no-labels"
+        has, instead = lacks if model.num_classes else ("classes", "give labelled images, without --no-labels")
         raise ConfigError(f"The model of --init has {has}, and the data are not so; {instead}.")
     new = replace(model, num_classes=old.num_classes)
     if _shapes(new) == _shapes(old):
