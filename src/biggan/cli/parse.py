@@ -66,7 +66,7 @@ def _one_sentence(box: str, prog: str) -> str:
         near = [line.split()[0] for line in offered if line.startswith("--")][:3]
         offer = f"; did you mean {' or '.join(near)}?" if near else "."
         return f"{unknown[1].replace(', ', ' ')} is not known{offer} See {prog} --help."
-    if wrong := re.match(r"Error parsing (--\S+): could not convert string to float: (.*?)\.?$", text):
+    if wrong := re.search(r"Error parsing (--\S+): could not convert string to float: ('.*?')", text):
         return f"{wrong[1]} is {wrong[2]}; allowed is a number. See {prog} --help."
     if text.startswith("Missing from"):
         names = [line.split()[0] for line in kept if re.match(r"--[a-z-]+ |[A-Z]+$", line)]
