@@ -96,3 +96,9 @@ def test_marks_lie_on_the_axis_and_those_outside_are_left_out() -> None:
 )
 def test_numbers_are_short(value: float, text: str) -> None:
     assert short(value) == text
+
+
+def test_a_chart_of_zeros_begins_at_zero() -> None:
+    frame = framed(chart(Series("a", [Point(0, 0.0), Point(1, 0.0)])))
+    assert frame is not None
+    assert max(frame.y_ticks, key=lambda tick: tick.at).text == "0"

@@ -152,7 +152,7 @@ def _range(values: Iterable[float], log: bool) -> tuple[float, float]:
     if log:
         return low / 1.15, high * 1.15
     room = 0.06 * ((high - low) or abs(high) or 1.0)
-    return (0.0 if 0 <= low < 0.4 * high else low - room), high + room
+    return (0.0 if 0 <= low <= 0.4 * high else low - room), high + room
 
 
 def _scale(low: float, high: float, start: float, end: float, log: bool) -> Callable[[float], float]:

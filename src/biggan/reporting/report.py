@@ -156,6 +156,7 @@ def _context(history: History, bundle: Bundle | None) -> dict[str, Any]:
         "hashes": facts.hashes(history, bundle),
         "settings": facts.settings(history, bundle),
         "command": facts.command(history),
+        "by_the_clock": bool(history.part("budget")),
         "measures": facts.measures(history, bundle),
         "metric_curves": _frames(panels.metric_curves(history.records)),
         "curves": _frames(panels.curves(history, names)),
