@@ -94,8 +94,8 @@ def check(sitting: Sitting) -> None:
     if train.guard and number > train.incidents:
         kept = lead(lambda: _kept(sitting))
         raise Collapsed(
-            f"Training collapsed {number} times, and --incidents allows {train.incidents}; {kept}. More --incidents go "
-            f"on from {sitting.run.images:,} images; a new run with lower --lr-g and --lr-d may be the better way."
+            f"Training collapsed {number} times, and --incidents allows {train.incidents}; {kept}. With more the "
+            f"same command goes on from {sitting.run.images:,} images; lower --lr-g and --lr-d may be better."
         )
 
 

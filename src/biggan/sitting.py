@@ -207,6 +207,8 @@ class Sitting:
             self.write_figures(values)
         speed = (run.images - self.first_images) / max(time.monotonic() - self.began, 1e-9)
         left = max(run.config.train.total_images - run.images, 0) / max(speed, 1e-9)
+        if self.keeper:
+            left = max(self.keeper.budget - self.seconds, 0.0)
         self.watch.progress(Progress(run.images, run.config.train.total_images, speed, left, self.seen | values))
 
     def write_figures(self, values: dict[str, float]) -> None:

@@ -98,6 +98,12 @@ def test_numbers_are_short(value: float, text: str) -> None:
     assert short(value) == text
 
 
+def test_ticks_say_where_they_are() -> None:
+    frame = framed(chart(Series("a", [Point(10_000, 1.0), Point(20_000, 2.0)])))
+    assert frame is not None
+    assert [tick.text for tick in frame.x_ticks] == ["10k", "12.5k", "15k", "17.5k", "20k"]
+
+
 def test_a_chart_of_zeros_begins_at_zero() -> None:
     frame = framed(chart(Series("a", [Point(0, 0.0), Point(1, 0.0)])))
     assert frame is not None

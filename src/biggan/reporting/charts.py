@@ -197,8 +197,8 @@ def ticks(low: float, high: float, about: int) -> list[float]:
 
 
 def _numbered(values: Sequence[float], at: Callable[[float], float]) -> list[Tick]:
-    """Ticks with as many digits as tell them apart."""
-    digits = next((d for d in range(2, 9) if len({short(value, d) for value in values}) == len(values)), 9)
+    """Ticks with as many digits as all of them have."""
+    digits = next((d for d in range(2, 9) if all(math.isclose(float(f"{v:.{d}g}"), v) for v in values)), 9)
     return [Tick(at(value), short(value, digits)) for value in values]
 
 

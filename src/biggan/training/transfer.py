@@ -110,7 +110,8 @@ def load(G: Generator, D: Discriminator, bundle: Bundle, packed: Packed, seed: i
         if old is not None:
             network.load_state_dict(_transferred(network, old, shares, new, random))
             converge(network)
-    return sentence if bundle.D is not None else f"{sentence} D begins from scratch."
+    grey = " Pictures are taken in grey, as the model draws them." if bundle.G.config.image_channels == 1 else ""
+    return f"{sentence}{grey}" if bundle.D is not None else f"{sentence}{grey} D begins from scratch."
 
 
 def _shapes(model: Model) -> list[dict[str, torch.Size]]:
