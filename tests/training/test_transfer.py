@@ -18,6 +18,7 @@ from biggan.models.spectral import converge
 from biggan.models.statistics import Statistics
 from biggan.training.transfer import check_fits, load, nearest_classes
 
+GREY = "Pictures are taken in grey, as the model draws them."
 TABLES = replace(MODEL, shared_dim=0)
 KINDS = {
     "shared": MODEL,
@@ -95,7 +96,7 @@ def test_known_classes_are_drawn_as_before(kind):
 def test_all_classes_known_in_order_is_a_copy():
     bundle = model()
     G, D, sentence = started(bundle, NAMES)
-    assert sentence == "All classes are the model's. Pictures are taken in grey, as the model draws them."
+    assert sentence == f"All classes are the model's. {GREY}"
     for new, old in ((G, bundle.G), (D, bundle.D)):
         assert all(torch.equal(tensor, old.get_parameter(name)) for name, tensor in new.named_parameters())
 
@@ -122,7 +123,7 @@ def test_without_d_new_classes_begin_from_the_mean_and_d_from_scratch():
     assert (G.shared.weight[1] - old.mean(0)).std() < 0.3 * old.std()
     _, fresh = build(replace(MODEL, num_classes=2), seed=7)
     assert all(torch.equal(a, b) for a, b in zip(D.parameters(), fresh.parameters(), strict=True))
-    assert sentence.endswith("from the mean of its classes. Pictures are taken in grey, as the model draws them. D begins from scratch.")
+    assert sentence.endswith(f"from the mean of its classes. {GREY} D begins from scratch.")
 
 
 @torch.no_grad()
