@@ -40,6 +40,7 @@ PRECISION = pick_precision("auto", torch.device("cpu"))
 PIXELS, DRAWN = 64, 1_000  # at which the judging network looks; pictures drawn for a distance
 SOME = 50  # images of a class that are little data
 LITTLE = replace(PLAIN, augment=POLICY, ada_target=ADA_TARGET, ada_images=ADA_IMAGES)
+LECAM = 0.1  # strength, beside what is chosen
 MOST, MOST_TIME = 0.4, 0.5  # what is claimed
 
 
@@ -60,6 +61,7 @@ FIRST, LAST = (0, 1, 2, 3, 4), (5, 6, 7, 8, 9)
 ARMS = {
     "none": Arm(PLAIN),
     "little": Arm(LITTLE),
+    "little lecam": Arm(replace(LITTLE, lecam=LECAM)),
     "none, all data": Arm(PLAIN, None, seconds=300.0, points=3),
     "little, all data": Arm(LITTLE, None, seconds=300.0, points=3),
     "five classes": Arm(PLAIN, None, FIRST, 600.0, 3, photographs=False),
@@ -69,6 +71,7 @@ ARMS = {
 RUNS = [
     *((arm, seed) for seed in (0,) for arm in ("none", "little", "five classes", "scratch", "init")),
     *((arm, seed) for seed in (1, 2) for arm in ("none", "little", "scratch", "init")),
+    *(("little lecam", seed) for seed in (0, 1, 2)),
     *((arm, seed) for seed in (0, 1, 2) for arm in ("none, all data", "little, all data")),
 ]
 
@@ -239,6 +242,9 @@ def report(found: Curves) -> bool:
         (last, best), (last_none, best_none) = ends["little"], ends["none"]
         figures["little over none"] = f"last {last / last_none:.2f}, best {best / best_none:.2f}"
         held &= last / last_none <= MOST
+    if whole >= {"none", "little lecam"}:
+        (last, best), (last_none, best_none) = ends["little lecam"], ends["none"]
+        figures["little with LeCam over none"] = f"last {last / last_none:.2f}, best {best / best_none:.2f}"
     if whole >= {"none, all data", "little, all data"}:
         ratio = ends["little, all data"][0] / ends["none, all data"][0]
         figures["forced on all data, over none"] = f"{ratio:.2f} (it is chosen below {FEW_IMAGES:,} images only)"
@@ -255,7 +261,8 @@ def report(found: Curves) -> bool:
         f"features at {PIXELS} px between {DRAWN:,} pictures of the averaged generator and the held-out images; "
         f"seconds are CPU seconds of training. none and little: {SOME} images a class of CIFAR-10, little with "
         f"what is chosen for few images: --augment {' '.join(POLICY)} --ada-target {ADA_TARGET:g} --ada-images "
-        f"{ADA_IMAGES}. scratch and init: {SOME} images of each of the last five classes of Fashion-MNIST, both as "
+        f"{ADA_IMAGES}; little lecam has --lecam {LECAM:g} "
+        f"besides. scratch and init: {SOME} images of each of the last five classes of Fashion-MNIST, both as "
         f"little; init starts from a model of the first five (all their images)."
     )
     write("little_data", "Little data goes further", what, figures | table(found))

@@ -101,7 +101,7 @@ def test_the_model_says_which_average_it_is_and_by_what_distances(finished: Path
     training = biggan.load(finished).bundle.training
     distances = training["distances_of_averages"]
     assert len(distances) > 1
-    assert f"{training['ema_decay']:g}" == min(distances, key=distances.__getitem__)
+    assert distances[f"{training['ema_decay']:g}"] == min(distances.values())  # rounded, so several may be the least
     assert "distances&#95;of&#95;averages" in (finished / "README.md").read_text()  # as the card escapes it
 
 
