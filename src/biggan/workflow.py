@@ -373,6 +373,6 @@ def go(sitting: Sitting, loader: Loader) -> None:
     if incidents := sitting.overseer.guard.incidents:
         times = "once" if incidents == 1 else f"{incidents} times"
         sitting.say(
-            f"The run had to go back {times} ({sitting.out / INCIDENTS}): look at {sitting.out / SAMPLES} before "
-            f"you use it, and at {sitting.out / BEST}, the best on the way; if both are bad, lower --lr-g and --lr-d."
+            f"The run had to go back {times} ({sitting.out / INCIDENTS}): look at {sitting.out / SAMPLES} and at "
+            f"{sitting.out / BEST}, the best on the way, before you use either; if both are bad, lower --lr-g and --lr-d."
         )
