@@ -374,5 +374,5 @@ def go(sitting: Sitting, loader: Loader) -> None:
         times = "once" if incidents == 1 else f"{incidents} times"
         sitting.say(
             f"The run had to go back {times} ({sitting.out / INCIDENTS}): look at {sitting.out / SAMPLES} and at "
-            f"{sitting.out / BEST}, the best on the way, before you use either; if both are bad, lower --lr-g and --lr-d."
+            f"{sitting.out / BEST}, the best on the way, before you use them; lower --lr-g and --lr-d if both are bad."
         )
