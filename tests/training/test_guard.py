@@ -170,6 +170,15 @@ def test_a_guard_resumes_in_the_middle_of_anything() -> None:
         assert parts.to_json() == whole.to_json()
 
 
+def test_a_d_that_has_the_same_to_say_of_real_and_drawn_images_within_its_noise_is_not_beaten() -> None:
+    spread = HEALTHY["d_real_std"] + HEALTHY["d_fake_std"]
+    guard, beaten = after_healthy(), after_healthy()
+    for i in range(31, 51):
+        assert guard.judge(i * STEP, HEALTHY | {"d_real": -0.39, "d_fake": -0.39 + 0.04 * spread}) is None
+    verdicts = [beaten.judge(i * STEP, HEALTHY | {"d_real": -0.39, "d_fake": -0.39 + 0.06 * spread}) for i in (31, 32)]
+    assert [verdict and verdict.rule for verdict in verdicts] == [None, "beaten"]
+
+
 def test_figures_that_are_missing_are_no_complaint() -> None:
     guard = Guard()
     for i in range(1, 40):

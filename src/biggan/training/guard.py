@@ -29,6 +29,7 @@ LEAD, WIDE = 3.0, 0.5  # D's outputs on real less those on drawn images, by the 
 UNREAL = 1.3  # spreads of D's outputs on drawn images, by which those of a class lie below those of all classes
 BURST = 8.0  # times the usual size of D's outputs
 MUTE = 0.1  # of the usual spread of D's outputs
+BEATEN = 0.05  # of the spread of D's outputs, by which those on drawn images lie above those on real ones
 
 APART = "apart "  # before a class's label: how far its pictures are from its real images
 FAKE = "fake "  # before a class's label: D's mean output on its pictures
@@ -201,13 +202,13 @@ class Guard:
         past = self.past.history or [{}]
         size, usual_size = _size(f), median(map(_size, past))
         spread, usual_spread = _spread(f), median(map(_spread, past))
-        told = f"D finds drawn images as real ({f['d_fake']:+.2g}) as real ones ({f['d_real']:+.2g})"
+        told = f"D finds drawn images more real than real ones, by {-_gap(f):.2g}; its outputs' spread is {spread:.2g}"
         burst = f"D's outputs are {size:.2g} wide, usual was {usual_size:.2g}" if size > BURST * usual_size else ""
         return [
             ("burst", burst),
             ("unreal", self._unreal(figures)),
             ("mute", "D says the same of all images" if spread < MUTE * usual_spread else ""),
-            ("beaten", told if f["d_fake"] >= f["d_real"] else ""),
+            ("beaten", told if -_gap(f) > BEATEN * spread else ""),
             ("ahead", self._ahead(figures) if self.loss == "hinge" else ""),
         ]
 
