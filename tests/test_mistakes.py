@@ -110,6 +110,19 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
     "unknown data word": (on("data", "park"), "pack"),
     # values
     "word for a fraction": (train("--class-loss", "much"), "--class-loss is 'much'; allowed is a number."),
+    "thousands": (train("--total-images", "2k"), "--total-images is '2k'; allowed is a whole number."),
+    "unknown kind": (
+        train("--augment", "colour"),
+        "'colour'; allowed is color, cutout, scale, translation",
+    ),
+    "commas": (train("--g-widths", "8,8"), "--g-widths is '8,8'; allowed is numbers with spaces between them."),
+    "class loss without labels": (train("--no-labels", "--class-loss", "1"), "--no-labels leaves the classes out"),
+    "size of another model": (
+        on("train", "--data", "fashion-mnist-test", "--init", "fashion-mnist", "--resolution", "64"),
+        "--resolution is 64, and the model of --init draws 32 px",
+    ),
+    "test data twice": (lambda p: train("--test-data", p.images)(p), "has the images of --data, which D sees"),
+    "no test data": (train("--test-data", "nowhere"), "--test-data 'nowhere' is no file, folder or bundled set"),
     "resolution": (train("--resolution", "100"), "--resolution is 100; allowed is 32, 64, 128, 256, 512"),
     "negative batch": (train("--batch-size", "-4"), "--batch-size"),
     "uneven microbatch": (train("--microbatch", "3"), "--microbatch is 3"),

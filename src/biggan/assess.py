@@ -14,8 +14,8 @@ from biggan.config import Data
 from biggan.data.packed import Packed, default_cache, prepare
 from biggan.distributed.collective import first_on_each_machine, highest, lead
 from biggan.distributed.processes import meeting, rank, world_size
-from biggan.errors import Interrupted
-from biggan.evaluation.material import Material, Split
+from biggan.errors import ConfigError, DataError, Interrupted
+from biggan.evaluation.material import FLAGS, Material, Split
 from biggan.evaluation.measure import measured, usual
 from biggan.evaluation.names import parse_names
 from biggan.models.bundle import Bundle, write_card
@@ -110,14 +110,26 @@ def _written(record: dict[str, Any], folder: Path | None, bundle: Bundle) -> Non
 def _packs(
     pipe: Pipeline, data: str | Path | None, test_data: str | Path | None, packing: Callable[[int, int], None]
 ) -> dict[Split, Packed]:
-    """The real images by split, at the model's size and with its channels, made into squares as its run made them."""
+    """The real images by split, at the model's size and with its channels, made into squares as its run made them.
+
+    Raises:
+        DataError: They cannot be read, or are the same in both splits.
+        ConfigError: The training images are not those of the model's run.
+    """
     given: dict[Split, str | Path | None] = {"train": data, "test": test_data}
-    wanted = replace(image_settings(pipe.bundle.path) or Data(), channels=pipe.config.image_channels)
-    return {
-        split: prepare(str(source), pipe.config.resolution, wanted, packing)
+    settings, trained_on = image_settings(pipe.bundle.path)
+    wanted = replace(settings or Data(), channels=pipe.config.image_channels)
+    packs = {
+        split: prepare(str(source), pipe.config.resolution, wanted, packing, flag=FLAGS[split])
         for split, source in given.items()
         if source is not None
     }
+    found = {split: packed.sha256 for split, packed in packs.items()}
+    if trained_on and found.get("train", trained_on) != trained_on:
+        raise ConfigError(f"--data {data} is not what this model was trained on; give that, or this as --test-data.")
+    if len(packs) > len(set(found.values())):
+        raise DataError(f"--test-data {test_data} has the images of --data; give others, or leave it out.")
+    return packs
 
 
 def _folder(path_or_name: str | Path, bundle: Bundle) -> Path | None:

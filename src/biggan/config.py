@@ -30,8 +30,12 @@ def _check_numbers(config: Any, least: dict[str, float], most: dict[str, float])
     """Checks that each named field is finite and within [least, most]."""
     for name in least.keys() | most.keys():
         value, low, high = getattr(config, name), least.get(name, -math.inf), most.get(name, math.inf)
-        allowed = f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more"
+        allowed = f"{_plain(low)} to {_plain(high)}" if math.isfinite(high) else f"{_plain(low)} or more"
         _require(math.isfinite(value) and low <= value <= high, name, value, allowed)
+
+
+def _plain(bound: float) -> str:
+    return f"{bound:,}" if isinstance(bound, int) and bound < 10**9 else f"{bound:g}"
 
 
 def _check_choices(config: Any) -> None:

@@ -46,6 +46,7 @@ def go_back(sitting: Sitting, verdict: Verdict) -> None:
     speed = sitting.keeper.pace.images_per_second if sitting.keeper else 0.0
     course = run.course.after(number, LEADERS.get(verdict.rule))
     changed = course.words(run.config.augment, run.config.optim.loss)
+    sitting.say(f"After {at:,} images {verdict.reason}.")
     pictures = [lead(lambda: overseer.picture(f"{number:03}-collapsed"))]
     run.reset()
     sitting.restore(lead(lambda: _usable(sitting.out, verdict)))
@@ -58,7 +59,7 @@ def go_back(sitting: Sitting, verdict: Verdict) -> None:
     remedy = {"back_to": run.images, "remedy": changed, "pictures": pictures}
     lead(lambda: overseer.note({**incident, **remedy}))
     sitting.save_here()
-    sitting.say(f"After {at:,} images {verdict.reason}: back to {run.images:,} images, with {changed}.")
+    sitting.say(f"Back to {run.images:,} images, with {changed}.")
     check(sitting)
 
 

@@ -19,6 +19,7 @@ from biggan.training.transfer import Origin
 
 RUN = "run.json"
 FORMAT = 1
+FROM_DATA = {"num_classes", "image_channels"}  # settings that follow from the data, which have to be the same
 
 
 def check_place(out: Path) -> None:
@@ -80,8 +81,10 @@ def begin(
     atomic.write_json(out / RUN, {**values, "class_names": packed.class_names, "processor": platform.processor()})
 
 
-def image_settings(folder: Path | None) -> Data | None:
-    """How the run in a folder, or the one whose best model is in it, brings its images to size; None if not recorded.
+def image_settings(folder: Path | None) -> tuple[Data | None, str | None]:
+    """How the run in a folder, or the one whose best model is in it, brings its images to size, and their SHA-256.
+
+    Each is None if not recorded.
 
     Raises:
         ConfigError: The record holds what is not allowed.
@@ -89,10 +92,11 @@ def image_settings(folder: Path | None) -> Data | None:
     for place in (folder, folder.parent) if folder and folder.name == "best" else (folder,) if folder else ():
         if (place / RUN).is_file():
             record = atomic.read_json(place / RUN)
-            config = record.get("config") if isinstance(record, dict) else None
+            config, data = (record.get(part) if isinstance(record, dict) else None for part in ("config", "data"))
             settings = config.get("data") if isinstance(config, dict) else None
-            return from_json(Data, settings, str(place / RUN)) if settings else None
-    return None
+            sha256 = data.get("sha256") if isinstance(data, dict) else None
+            return from_json(Data, settings, str(place / RUN)) if settings else None, sha256
+    return None, None
 
 
 def note_total(out: Path, total_images: int) -> None:
@@ -126,6 +130,6 @@ def _same_settings(before: Config, now: Config) -> None:
         old, new = getattr(before, part.name), getattr(now, part.name)
         for field in dataclasses.fields(old):
             was, is_ = getattr(old, field.name), getattr(new, field.name)
-            if was != is_ and field.name not in FREE_ON_RESUME:
+            if was != is_ and field.name not in FREE_ON_RESUME | FROM_DATA:
                 began, given = (" ".join(flag(field.name, value)) for value in (was, is_))
                 raise ConfigError(f"This run began with {began}, not with {given}; give that, or another --out.")

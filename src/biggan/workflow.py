@@ -119,9 +119,12 @@ def resolve(config: Config, packed: Packed, precision: Precision, start: Bundle 
         start: The model to start from, if there is one.
 
     Raises:
-        ConfigError: A setting does not suit the model to start from.
+        ConfigError: A setting does not suit the data, or the model to start from.
     """
     num_classes = packed.num_classes if config.data.labels else 0
+    if config.optim.class_loss and not num_classes:
+        why = "--data has no classes" if config.data.labels else "--no-labels leaves the classes out"
+        raise ConfigError(f"--class-loss is {config.optim.class_loss:g}, and {why}; leave it out.")
     model = replace(config.model, num_classes=num_classes, image_channels=packed.channels)
     augment = _choose(config, packed, start)[0]
     transfer.check_start(model, augment, start)
@@ -293,11 +296,15 @@ def _held_out(source: str, packed: Packed, config: Config, watch: Watch, stop: S
     """Images to watch a run by, packed by one process of each machine, with the classes numbered as the data have them.
 
     Raises:
-        DataError: They cannot be read, or are of other classes or colours.
+        DataError: They cannot be read, are those of the data, or are of other classes or colours.
     """
     packing = _stoppable(watch.packing if rank() == 0 else lambda done, total: None, stop)
     like = replace(config.data, channels=packed.channels)
-    held_out = first_on_each_machine(lambda: prepare(source, config.model.resolution, like, packing))
+    held_out = first_on_each_machine(
+        lambda: prepare(source, config.model.resolution, like, packing, flag="--test-data")
+    )
+    if held_out.sha256 == packed.sha256:
+        raise DataError(f"--test-data {source} has the images of --data, which D sees; give others, or leave it out.")
     alone = sorted({*held_out.class_names} ^ {*packed.class_names})
     if alone:
         raise DataError(f"--test-data {source} must have the classes of --data; only one of them has {alone[0]!r}.")

@@ -117,6 +117,20 @@ def test_a_mistake_is_one_sentence(
     assert not (model / "metrics.jsonl").exists()
 
 
+def test_each_split_has_images_of_its_own(
+    model: Path, images: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = shutil.copytree(model, tmp_path / "copy")
+    metrics = ["--metrics", f"kid20_train{AT}"]
+    assert main(["evaluate", str(model), "--data", str(images), "--test-data", str(images), *metrics]) == 2
+    assert f"--test-data {images} has the images of --data" in capsys.readouterr().err
+    assert main(["evaluate", str(model), "--data", str(images), "--test-data", "nowhere", *metrics]) == 2
+    assert "--test-data 'nowhere' is no file" in capsys.readouterr().err
+    (model / "run.json").write_text('{"data": {"sha256": "0a1b"}}')
+    assert main(["evaluate", str(model), "--data", str(images), *metrics]) == 2
+    assert f"--data {images} is not what this model was trained on" in capsys.readouterr().err
+
+
 def test_without_images_there_is_nothing_to_compare_with(
     model: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

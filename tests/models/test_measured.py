@@ -56,7 +56,7 @@ def test_the_card_shows_what_was_measured_of_its_weights(tmp_path: Path) -> None
     append(tmp_path, record("kid2k_test", "other weights", distance=0.75))
     write_card(tmp_path, bundle)
     card = (tmp_path / "README.md").read_text()
-    assert "| kid2k&#95;train&#124;x | distance 0.5000 | 2,000 drawn |" in card
-    assert "kid2k&#95;test" not in card
+    assert "| kid2k_train&#124;x | distance 0.5000 | 2,000 drawn |" in card
+    assert "kid2k_test" not in card
     save_bundle(tmp_path, bundle, None)
     assert (tmp_path / "README.md").read_text() == card

@@ -46,6 +46,14 @@ def test_what_is_not_finite_is_left_out_and_what_is_not_positive_on_a_logarithmi
     assert log.lines[0].line.count("L") == 1
 
 
+def test_texts_beside_values_do_not_cover_one_another_and_the_ends_have_theirs() -> None:
+    points = [Point(x, x, label=f"{x:g}") for x in (0.0, 0.01, 0.5, 0.98, 1.0)]
+    frame = framed(chart(Series("a", points, dots=True)))
+    assert frame is not None
+    assert sorted(text for _, _, text in frame.lines[0].labels) == ["0", "0.5", "1"]
+    assert len(frame.lines[0].dots) == 5
+
+
 def test_without_values_there_is_no_frame() -> None:
     assert framed(chart()) is None
     assert framed(chart(Series("a", [Point(1, math.nan)]))) is None

@@ -61,14 +61,31 @@ def _one_sentence(box: str, prog: str) -> str:
     ends = ("For full helptext", "Argument helptext")
     kept = list(itertools.takewhile(lambda line: not line.startswith(ends), lines))
     text = re.sub(r"^Error parsing \S+: (?=--)", "", " ".join(kept))
+    if wrong := _wrong_value(text):
+        return f"{wrong}. See {prog} --help."
     if unknown := re.search(r"Unrecognized options: (.*?)( Perhaps you meant:|$)", text):
         offered = itertools.dropwhile(lambda line: not line.startswith("Perhaps"), kept)
         near = [line.split()[0] for line in offered if line.startswith("--")][:3]
         offer = f"; did you mean {' or '.join(near)}?" if near else "."
         return f"{unknown[1].replace(', ', ' ')} is not known{offer} See {prog} --help."
-    if wrong := re.search(r"Error parsing (--\S+): could not convert string to float: ('.*?')", text):
-        return f"{wrong[1]} is {wrong[2]}; allowed is a number. See {prog} --help."
     if text.startswith("Missing from"):
         names = [line.split()[0] for line in kept if re.match(r"--[a-z-]+ |[A-Z]+$", line)]
         text = f"Missing: {', '.join(names)}"
     return f"{text.rstrip('. ')}. See {prog} --help."
+
+
+def _wrong_value(text: str) -> str:
+    """What the parser says of a value that a flag does not take, in our words; empty of any other mistake."""
+    if found := re.search(
+        r"invalid choice (?P<value>'.*?') for argument '(?P<flag>--.+?)'\. Expected one of (.*)", text
+    ):
+        words = sorted({word for word in re.findall(r"'(.*?)'", found[3]) if word != "None"})
+        return f"{found['flag']} is {found['value']}; allowed is {', '.join(words)}"
+    for pattern, allowed in (
+        (r"invalid literal for int\(\) with base 10: (?P<value>'.*?')", "a whole number"),
+        (r"could not convert string to float: (?P<value>'.*?')", "a number"),
+        (r"Could not find valid parse for arguments: \[(?P<value>'.*?')(, .*)?\]", "numbers with spaces between them"),
+    ):
+        if found := re.search(rf"Error parsing (?P<flag>--\S+): .*?{pattern}", text):
+            return f"{found['flag']} is {found['value']}; allowed is {allowed}"
+    return ""

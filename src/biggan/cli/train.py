@@ -36,6 +36,9 @@ def run(argv: list[str]) -> None:
         init = None
     else:
         base, argv = workflow.settings_of(init, base), _without(argv, "--init")
+        asked, has = _given(argv, "--resolution"), base.model.resolution
+        if asked not in (None, str(has)):
+            raise ConfigError(f"--resolution is {asked}, and the model of --init draws {has} px; leave it out.")
     base = replace(base, train=_in_parts(base.train, _values(argv, "--total-images")))
 
     def train(

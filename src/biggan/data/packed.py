@@ -6,10 +6,11 @@ that changed data get a new pack. The bundled set is packed in memory. What is n
 (`packfile.py`), how it is made (`packing.py`), and batches (`loader.py`).
 """
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,12 @@ MOST_WORKERS = 256
 
 
 def prepare(
-    source: str | Path, resolution: int, data: Data, progress: Progress | None = None, cache: Path | None = None
+    source: str | Path,
+    resolution: int,
+    data: Data,
+    progress: Progress | None = None,
+    cache: Path | None = None,
+    flag: str = "--data",
 ) -> Packed:
     """Finds the pack of a source, or makes it.
 
@@ -41,6 +47,7 @@ def prepare(
         data: How images become training data; `mirror` plays no part.
         progress: Called with the images done and all.
         cache: Where packs go that cannot lie beside their data; none: `$XDG_CACHE_HOME/biggan`.
+        flag: The flag that the source was given by, which errors name.
 
     Raises:
         DataError: The source is missing, damaged, or has too few readable images.
@@ -48,16 +55,26 @@ def prepare(
         DiskFailed: The pack could not be written; nothing half-written remains.
     """
     check_resolution(resolution)
-    source = local(source, cache)
-    given = Path(source)
-    if is_pack(given):
-        return _fitting(open_pack(given), given, resolution, data)
-    with sources.find(source) as found:
-        if found.place is None and found.num_images * resolution**2 * (data.channels or 3) <= IN_MEMORY:
-            packed = in_memory(found, resolution, data, progress)
-        else:
-            packed = _cached(found, source, resolution, data, progress, cache or default_cache())
+    with _given_by(flag):
+        source = local(source, cache)
+        given = Path(source)
+        if is_pack(given):
+            return _fitting(open_pack(given), given, resolution, data)
+        with sources.find(source) as found:
+            if found.place is None and found.num_images * resolution**2 * (data.channels or 3) <= IN_MEMORY:
+                packed = in_memory(found, resolution, data, progress)
+            else:
+                packed = _cached(found, source, resolution, data, progress, cache or default_cache())
     return packed if data.labels else replace(packed, labels=None, class_names=[])
+
+
+@contextlib.contextmanager
+def _given_by(flag: str) -> Iterator[None]:
+    """Has errors name the flag that the images were given by."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(str(error).replace("--data", flag)) from error
 
 
 def make(

@@ -27,7 +27,7 @@ def discriminated(m: Measurement, material: Material) -> Finding:
     reverse, 0 to 1; it needs no boundary and no classes. Source: Brock et al. 2019, Section 4.2.
     """
     drawn = outputs(material, material.drawn, material.drawn.labels(0, m.count), "drawn")
-    real: dict[str, Tensor] = {split: _of_real(material, split, m.count) for split in material.packs}
+    real: dict[str, Tensor] = {split: _of_real(m, material, split) for split in material.packs}
     values = {f"{split} called real": float((d > 0).double().mean()) for split, d in real.items()}
     values["drawn called drawn"] = float((drawn < 0).double().mean())
     errors = {name: math.sqrt(share * (1 - share) / m.count) for name, share in values.items()}
@@ -65,10 +65,10 @@ def outputs(material: Material, images: Images, labels: Tensor, what: str) -> Te
     return in_batches(images, 0, len(labels), judged, tick)[:, 0].double()
 
 
-def _of_real(material: Material, split: Split, most: int) -> Tensor:
-    packed = material.pack(split)
-    rows = torch.randperm(packed.num_images, generator=torch.Generator().manual_seed(0))[:most].sort().values
-    labels = material.classes(split)[rows] if material.pipe.class_names else torch.zeros(len(rows), dtype=torch.int64)
+def _of_real(m: Measurement, material: Material, split: Split) -> Tensor:
+    packed, named = material.pack(split), bool(material.pipe.class_names)
+    rows = torch.randperm(packed.num_images, generator=torch.Generator().manual_seed(0))[: m.count].sort().values
+    labels = material.classes(split, m)[rows] if named else torch.zeros(len(rows), dtype=torch.int64)
     return outputs(material, Real(packed, rows), labels, split)
 
 

@@ -57,36 +57,39 @@ class Material:
     """Features that `tidy` removes."""
     networks: dict[tuple[str, int | None], FeatureNetwork] = field(default_factory=dict)
     """Loaded so far, by name and size."""
-    """Loaded so far, by name and size."""
 
     def __post_init__(self) -> None:
         self.labels = {split: aligned(packed, self.pipe.class_names) for split, packed in self.packs.items()}
         self.drawn = Drawn(self.pipe, self._shares(), self.seed, self.truncation, self.threshold)
 
-    def pack(self, split: Split) -> Packed:
+    def pack(self, split: Split, asked: Measurement | None = None) -> Packed:
         """Real images.
+
+        Args:
+            split: Of them.
+            asked: What needs them, if one measurement does.
 
         Raises:
             ConfigError: There are none of this split.
         """
         if split not in self.packs:
-            raise ConfigError(
-                f"This measurement needs {split} images; give {FLAGS[split]}, or leave it out (--metrics)."
-            )
+            who, instead = (f"--metrics {asked}", ", or leave it out") if asked else ("Measuring", "")
+            raise ConfigError(f"{who} needs {split} images; give {FLAGS[split]}{instead}.")
         return self.packs[split]
 
-    def classes(self, split: Split) -> Tensor:
-        """The class of each real image by the model's numbers, (N,), int64.
+    def classes(self, split: Split, asked: Measurement) -> Tensor:
+        """The class of each real image by the model's numbers, (N,), int64, for a measurement.
 
         Raises:
+            ConfigError: There are no images of this split.
             DataError: The model or the images have no classes, or theirs are not the model's.
         """
-        self.pack(split)
+        self.pack(split, asked)
         labels = self.labels[split]
         if labels is None:
             raise DataError(
-                f"This measurement needs classes, and those of {FLAGS[split]} are not the model's (or there are none); "
-                f"give images with its classes, or leave it out (--metrics)."
+                f"--metrics {asked} needs classes, and those of {FLAGS[split]} are not the model's (or there are "
+                f"none); give images with its classes, or leave it out."
             )
         return labels
 

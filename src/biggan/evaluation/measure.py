@@ -77,9 +77,9 @@ def check(asked: Sequence[Measurement], material: Material) -> None:
         raise ConfigError(f"--seed is {material.seed}; it must be at least 0, and the last image's below 2^63.")
     for m in asked:
         if m.split:
-            material.pack(m.split)
+            material.pack(m.split, m)
         if m.metric in BY_CLASS:
-            material.classes(m.split or "train")
+            material.classes(m.split or "train", m)
         if m.kind.sees:
             material.network(m)
         if m.metric == "d":
@@ -96,7 +96,7 @@ def _check_discriminated(m: Measurement, material: Material) -> None:
     if not material.packs:
         raise ConfigError(f"--metrics {m} needs real images; give {FLAGS['train']}.")
     for split in material.packs if material.pipe.class_names else ():
-        material.classes(split)
+        material.classes(split, m)
 
 
 def measured(asked: Sequence[Measurement], material: Material) -> Iterator[dict[str, Any]]:

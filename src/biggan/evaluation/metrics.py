@@ -111,7 +111,7 @@ def manifold_figures(real: Tensor, fake: Tensor) -> tuple[dict[str, float], dict
 
 def by_class(m: Measurement, material: Material) -> Finding:
     """Fréchet distance of each class, their mean and the worst, which a distance of all images does not see."""
-    labels, store = material.classes(m.split or "train"), material.real(m)
+    labels, store = material.classes(m.split or "train", m), material.real(m)
     fake, fake_labels = material.drawn_features(m), material.drawn.labels(0, m.count)
     names = material.pipe.class_names
     each, squares = dict[str, float](), 0.0
@@ -160,7 +160,7 @@ def teaches(m: Measurement, material: Material) -> Finding:
 
 
 def _labelled(m: Measurement, material: Material, split: Split) -> tuple[Tensor, Tensor]:
-    labels = material.classes(split)
+    labels = material.classes(split, m)
     real, rows = material.real(m, split).some(MOST_REAL)
     return real, labels[rows]
 

@@ -1,6 +1,7 @@
 """The model card of a saved model: Markdown with the front matter that the Hugging Face Hub reads."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,7 +71,7 @@ def model_card(
         datasets=f"datasets:\n- {json.dumps(str(data))}\n" if data else "",
         title=f"BigGAN of {_plain(data)}" if data else "A BigGAN",
         kind="class-conditional" if class_names else "unconditional",
-        architecture=config.architecture,
+        architecture={"biggan": "BigGAN", "biggan-deep": "BigGAN-deep"}[config.architecture],
         resolution=config.resolution,
         image_channels=config.image_channels,
         samples="\n![Samples](samples.png)\n" if with_samples else "",
@@ -89,7 +90,7 @@ def _classes(names: list[str]) -> str:
 
 
 def _table(training: dict[str, Any]) -> str:
-    rows = [f"| {_plain(name)} | {_plain(value)} |" for name, value in training.items()]
+    rows = [f"| {_plain(name.replace('_', ' '))} | {_plain(value)} |" for name, value in training.items()]
     return "\n".join(["| | |", "|---|---|", *rows]) if rows else ""
 
 
@@ -116,6 +117,15 @@ def _how(record: Record) -> str:
 
 
 def _plain(value: object) -> str:
-    """Text that no Markdown or HTML in it can shape."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return "".join(f"&#{ord(letter)};" if letter in "<>&|`*_[]\\" else letter for letter in " ".join(text.split()))
+    """Text that no Markdown or HTML in it can shape; an underscore within a word does not."""
+    text = " ".join(_worded(value).split())
+    return re.sub(r"[<>&|`*\[\]\\]|\b_|_\b", lambda found: f"&#{ord(found[0])};", text)
+
+
+def _worded(value: object) -> str:
+    """A JSON value as text: `biggan 0.1.0, torch 2.14.1` for an object of two."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_worded(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_worded, value))
+    return value if isinstance(value, str) else json.dumps(value)

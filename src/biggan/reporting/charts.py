@@ -1,4 +1,4 @@
-"""Curves as numbers in a frame: where lines, bands, error bars and ticks go. `templates/chart.html` makes them visible.
+"""Curves as numbers in a frame: where lines, bands, error bars and ticks go. `templates/parts.html` makes them visible.
 
 The page's style sheet gives them their colours, in light and in dark, which pictures made by a plotting library would
 not follow; and all that is needed is two axes. Not here: which figures are drawn (`panels.py`).
@@ -15,6 +15,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 14, 10, 26  # margins for the axes' numbers
 MOST_POINTS = 250  # of a line; more are averaged
 FIRST = 0.03  # share of a line's points that may run off the scale: the first steps of a run are far from all others
 COLOURS = 4  # of lines
+ROOM = 26, 14  # of a text beside a value, across and up, in which no other begins
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -179,8 +180,17 @@ def _line(series: Series, x_at: Callable[[float], float], y_at: Callable[[float]
         band=_path([*upper, *reversed(lower)]) + "Z" if with_band else "",
         bars="".join(bars) if series.dots else "",
         dots=[(x, y, text) for (x, y), text in zip(middle, said, strict=True)] if single else [],
-        labels=[(x, y, p.label) for (x, y), p in zip(middle, series.points, strict=True) if p.label],
+        labels=_apart([(x, y, p.label) for (x, y), p in zip(middle, series.points, strict=True) if p.label]),
     )
+
+
+def _apart(labels: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+    """Texts that do not cover one another, those at the ends of a line first; dots say the others when pointed at."""
+    kept: list[tuple[float, float, str]] = []
+    for x, y, text in [*labels[:1], *labels[:0:-1]]:
+        if all(abs(x - there[0]) >= ROOM[0] or abs(y - there[1]) >= ROOM[1] for there in kept):
+            kept.append((x, y, text))
+    return kept
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
