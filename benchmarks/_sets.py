@@ -86,7 +86,7 @@ def _cut_outs(place: Path) -> Pair:
             count = min(CUT_OUTS, clothes.num_images)
             with np.load(photos) as found:
                 pixels = found["x"][np.arange(count) % len(found["x"])]
-            share = np.array(clothes.images[:count]).astype(np.float32) / 255
+            share = np.array(clothes.images[np.arange(count)]).astype(np.float32) / 255
             mixed = share * pixels + (1 - share) * 128
             names = np.array(clothes.class_names)
             np.savez(target, x=mixed.round().astype(np.uint8), y=clothes.labels[:count], class_names=names)
