@@ -96,7 +96,7 @@ def test_the_best_model_is_the_nearest_by_the_network_that_looks_now(packed: Pac
 
     assert best(64) == {"images": 64}
     measured = best(96, good=(64,))
-    assert (measured["images"], measured["distance_by"]) == (64, "EfficientNet-Lite0 at 64 px")
+    assert (measured["images"], measured["distance_by"]) == (64, "EfficientNet-Lite0 at 96 px")
     (tmp_path / "best" / "model.safetensors").write_bytes(b"half")
     assert best(96) == {"images": 96}  # a damaged one is none
     nearer = best(128, good=(128,))
