@@ -72,7 +72,7 @@ def _mnist(place: Path) -> Pair:
         with tarfile.open(archive) as tar:
             tar.extractall(place / "mnist.tmp", filter="data")
         (place / "mnist.tmp/package/data").rename(folder)
-    (test,) = folder.glob("t10k-images*")
+    (test,) = (path for path in folder.glob("t10k-images*") if path.is_file())  # a pack may lie beside it
     return folder, test
 
 

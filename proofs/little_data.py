@@ -33,7 +33,7 @@ from biggan.models.network import Generator
 from biggan.models.statistics import Statistics, Table, standing_row
 from biggan.training import state, transfer
 from biggan.training.hardware import compute_dtype, pick_precision
-from biggan.training.little import ADA_IMAGES, ADA_TARGET, FEW_IMAGES, POLICY
+from biggan.training.little import ADA_IMAGES, ADA_TARGET, FEW_IMAGES, HOLD, POLICY
 from biggan.training.loop import Training, iterate
 
 PRECISION = pick_precision("auto", torch.device("cpu"))
@@ -66,7 +66,7 @@ ARMS = {
     "little, all data": Arm(LITTLE, None, seconds=300.0, points=3),
     "five classes": Arm(PLAIN, None, FIRST, 600.0, 3, photographs=False),
     "scratch": Arm(LITTLE, SOME, LAST, 300.0, 15, photographs=False),
-    "init": Arm(LITTLE, SOME, LAST, 300.0, 15, init=True, photographs=False),
+    "init": Arm(replace(LITTLE, hold_g=HOLD["both"]), SOME, LAST, 300.0, 15, init=True, photographs=False),
 }
 RUNS = [
     *((arm, seed) for seed in (0,) for arm in ("none", "little", "five classes", "scratch", "init")),
@@ -263,7 +263,8 @@ def report(found: Curves) -> bool:
         f"what is chosen for few images: --augment {' '.join(POLICY)} --ada-target {ADA_TARGET:g} --ada-images "
         f"{ADA_IMAGES}; little lecam has --lecam {LECAM:g} "
         f"besides. scratch and init: {SOME} images of each of the last five classes of Fashion-MNIST, both as "
-        f"little; init starts from a model of the first five (all their images)."
+        f"little; init starts from a model of the first five (all their images), whose G is held for the first "
+        f"{HOLD['both']:,} images."
     )
     write("little_data", "Little data goes further", what, figures | table(found))
     return held

@@ -46,7 +46,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(model: Path, total_images: int = 32) -> Config:
     base = presets.preset("tiny")
     train = replace(base.train, total_images=total_images, save_images=16, sheet_images=10**6, report_images=16)
-    augment = replace(base.augment, ada_target=0.6, ada_images=100, freeze_d=1)
+    augment = replace(base.augment, ada_target=0.6, ada_images=100, freeze_d=1, hold_g=16)
     return workflow.settings_of(model, replace(base, train=train, augment=augment))
 
 
@@ -122,7 +122,7 @@ def test_the_command_takes_the_networks_of_the_model_and_every_choice_can_be_ove
     capsys: pytest.CaptureFixture[str], images: Path, model: Path
 ) -> None:
     words = ["train", "--data", str(images), "--preset", "tiny", "--init", str(model), "--dry-run"]
-    assert main([*words, "--augment", "--class-sampling", "natural", "--lecam", "0"]) == 0
+    assert main([*words, "--augment", "--class-sampling", "natural", "--lecam", "0", "--hold-g", "0"]) == 0
     shown = capsys.readouterr().out
     assert '"dim_z": 8' in shown
     assert "Chosen by the data" not in shown

@@ -15,7 +15,7 @@ from biggan.evaluation.distances import kernel_distance
 from biggan.evaluation.eyes import trained_eyes
 from biggan.models.bundle import Bundle, load_bundle, save_bundle
 from biggan.models.statistics import Statistics, Table, standing_row
-from biggan.overseer import Overseer
+from biggan.overseer import TRAINED_PIXELS, Overseer
 from biggan.training.loop import Training
 from biggan.training.probe import chosen_images, real_images
 
@@ -70,7 +70,7 @@ def test_the_guard_knows_how_long_g_is_held_after_a_state_was_put_back_too(packe
 def test_models_are_chosen_by_the_kernel_distance_of_plain_features(packed: Packed) -> None:
     """On grey clothes many of the trained network's features are 0; standardised they would outweigh all others."""
     watching, x = overseer(packed), torch.rand(64, 1, 32, 32) * 2 - 1
-    see = trained_eyes(1, 64, torch.device("cpu")).see
+    see = trained_eyes(1, TRAINED_PIXELS, torch.device("cpu")).see
     real = real_images(packed, np.concatenate(chosen_images(packed)[1]))
     expected = kernel_distance(see(real), see(x)).value
     assert watching.chooser[1].distance(x) == pytest.approx(expected, rel=1e-4)

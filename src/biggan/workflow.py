@@ -31,7 +31,7 @@ from biggan.training import transfer
 from biggan.training.compiling import Start, check_compiler
 from biggan.training.hardware import Precision, compute_dtype, pick_device, pick_precision
 from biggan.training.interrupt import StopRequest
-from biggan.training.little import choose
+from biggan.training.little import Inherited, choose
 from biggan.training.loop import Hook, Training, every, fit
 from biggan.training.memory import Need, estimate, fitted, keep_freed
 from biggan.training.pace import Timekeeper
@@ -137,8 +137,8 @@ def reasons(config: Config, packed: Packed, start: Bundle | None = None) -> str:
 
 
 def _choose(config: Config, packed: Packed, start: Bundle | None) -> tuple[Augment, str]:
-    d_behind = start is not None and start.D is None
-    return choose(config.augment, packed, d_behind, config.optim.loss)
+    inherited: Inherited = "nothing" if start is None else "G" if start.D is None else "both"
+    return choose(config.augment, packed, inherited, config.optim.loss)
 
 
 def settings_of(init: str | Path, base: Config) -> Config:

@@ -7,7 +7,7 @@ import pytest
 
 from biggan.config import PLAIN, Augment
 from biggan.data.packed import Packed
-from biggan.training.little import ADA_IMAGES, ADA_TARGET, FEW_IMAGES, POLICY, WARM_UP, choose
+from biggan.training.little import ADA_IMAGES, ADA_TARGET, FEW_IMAGES, HOLD, POLICY, choose
 
 
 def pack(*counts: int, labelled: bool = True) -> Packed:
@@ -54,10 +54,11 @@ def test_uneven_classes_are_shown_equally_often():
     assert choose(Augment(), pack(FEW_IMAGES, FEW_IMAGES // 3, labelled=False)) == (PLAIN, "")
 
 
-def test_g_is_held_for_a_d_from_scratch():
-    augment, sentence = choose(Augment(), pack(FEW_IMAGES), d_behind=True)
-    assert augment == replace(PLAIN, hold_g=WARM_UP)
-    assert f"--hold-g {WARM_UP}" in sentence
+@pytest.mark.parametrize("inherited", ["G", "both"])
+def test_a_g_that_has_learned_is_held_until_d_knows_the_images(inherited):
+    augment, sentence = choose(Augment(), pack(FEW_IMAGES), inherited)
+    assert augment == replace(PLAIN, hold_g=HOLD[inherited])
+    assert f"--hold-g {HOLD[inherited]}" in sentence
 
 
 GIVEN = [
@@ -74,9 +75,9 @@ GIVEN = [
 @pytest.mark.parametrize("given", GIVEN, ids=str)
 def test_what_is_given_stays_and_only_the_rest_is_chosen_and_said(given):
     asked = Augment(**given)
-    augment, sentence = choose(asked, pack(90, 9), d_behind=True)
-    free, _ = choose(Augment(), pack(90, 9), d_behind=True)
+    augment, sentence = choose(asked, pack(90, 9), inherited="G")
+    free, _ = choose(Augment(), pack(90, 9), inherited="G")
     assert augment == replace(free, **given)
     assert all(f"--{name.replace('_', '-')} " not in sentence for name in given)
     assert all(getattr(augment, field.name) is not None for field in fields(Augment))
-    assert choose(augment, pack(90, 9), d_behind=True) == (augment, "")
+    assert choose(augment, pack(90, 9), inherited="G") == (augment, "")

@@ -5,10 +5,13 @@ down long before. So the share of images that it applies to begins at 0 and rise
 (ADA). On 500 images of Fashion-MNIST the full share from the start, and LeCam, made a run of `cpu-small` worse than
 none; on 500 of CIFAR-10 a share that followed at 0.6 came too late (docs/lab-notes.md). The bound is from published
 runs (Zhao et al. 2020; Karras et al. 2020), not measured here.
+A G that has learned is held at first, as the D beside it does not know the new images yet and would lead it astray: on
+50 images a class that was at the first distance measured the difference between 3.2 and 1.4 (docs/lab-notes.md).
 Not here: what the choices do (`augment.py`, `adaptive.py`, `data/order.py`, `loop.py`).
 """
 
 from dataclasses import replace
+from typing import Literal
 
 from biggan.config import PLAIN, Augment
 from biggan.data.packed import Packed
@@ -19,16 +22,19 @@ FEW_IMAGES = 5_000  # below which D learns images by heart
 POLICY: tuple[Kind, ...] = ("color", "translation")
 ADA_TARGET, ADA_IMAGES = 0.2, 20_000
 UNEVEN = 2.0  # times as many images as the smallest class that the largest may have
-WARM_UP = 10_000  # images that a D from scratch sees before a G that has learned moves
+Inherited = Literal["nothing", "G", "both"]  # the networks that begin as another model has them
+HOLD: dict[Inherited, int] = {"nothing": 0, "G": 10_000, "both": 2_000}  # images that D sees before G moves
 
 
-def choose(augment: Augment, packed: Packed, d_behind: bool = False, loss: Loss = "hinge") -> tuple[Augment, str]:
+def choose(
+    augment: Augment, packed: Packed, inherited: Inherited = "nothing", loss: Loss = "hinge"
+) -> tuple[Augment, str]:
     """Settings with a value in every field.
 
     Args:
         augment: What was asked for; a field that is None is chosen here.
         packed: The data.
-        d_behind: Whether D begins from scratch and G does not.
+        inherited: The networks that begin as another model has them.
         loss: The adversarial loss. How sure D is of real images is told by the sign of its outputs, which says nothing
             with `wasserstein`: all images are augmented then.
 
@@ -44,7 +50,7 @@ def choose(augment: Augment, packed: Packed, d_behind: bool = False, loss: Loss 
         "ada_target": ADA_TARGET if adapts else PLAIN.ada_target,
         "ada_images": ADA_IMAGES if adapts else PLAIN.ada_images,
         "class_sampling": "balanced" if uneven else PLAIN.class_sampling,
-        "hold_g": WARM_UP if d_behind else PLAIN.hold_g,
+        "hold_g": HOLD[inherited],
     }
     chosen = {name: value for name, value in values.items() if getattr(augment, name) is None}
     said = {
@@ -53,7 +59,7 @@ def choose(augment: Augment, packed: Packed, d_behind: bool = False, loss: Loss 
         "ada_images": f"--ada-images {ADA_IMAGES}",
         "class_sampling": f"--class-sampling balanced (classes have {min(counts, default=0):,} to "
         f"{max(counts, default=0):,} images)",
-        "hold_g": f"--hold-g {WARM_UP} (D begins from scratch)",
+        "hold_g": f"--hold-g {HOLD[inherited]} (D {'begins from scratch' if inherited == 'G' else 'gets to know the images first'})",
     }
     parts = [text for name, text in said.items() if name in chosen and chosen[name] != getattr(PLAIN, name)]
     sentence = f"Chosen by the data, unless you give other values: {', '.join(parts)}." if parts else ""
