@@ -53,13 +53,14 @@ def choose(
         "hold_g": HOLD[inherited],
     }
     chosen = {name: value for name, value in values.items() if getattr(augment, name) is None}
+    why_held = "begins from scratch" if inherited == "G" else "gets to know the images first"
     said = {
         "augment": f"--augment {' '.join(POLICY)} (D may learn {packed.num_images:,} images by heart)",
         "ada_target": f"--ada-target {ADA_TARGET:g} (as far as it does)",
         "ada_images": f"--ada-images {ADA_IMAGES}",
         "class_sampling": f"--class-sampling balanced (classes have {min(counts, default=0):,} to "
         f"{max(counts, default=0):,} images)",
-        "hold_g": f"--hold-g {HOLD[inherited]} (D {'begins from scratch' if inherited == 'G' else 'gets to know the images first'})",
+        "hold_g": f"--hold-g {HOLD[inherited]} (D {why_held})",
     }
     parts = [text for name, text in said.items() if name in chosen and chosen[name] != getattr(PLAIN, name)]
     sentence = f"Chosen by the data, unless you give other values: {', '.join(parts)}." if parts else ""
