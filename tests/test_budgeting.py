@@ -132,6 +132,19 @@ def test_what_does_not_go_with_a_budget_is_one_sentence(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_pack_is_trained_on_at_its_own_size(tmp_path: Path, capsys: Said) -> None:
+    source, pack = tmp_path / "large.npz", tmp_path / "large.pack"
+    np.savez(source, images=np.zeros((20, 256, 256), np.uint8), labels=np.arange(20) % 2)
+    assert main(["data", "pack", str(source), "--resolution", "256", "--out", str(pack)]) == 0
+    assert main(["train", "--data", str(pack), "--out", str(tmp_path / "run"), "--budget", "1m"]) == 2
+    assert "--resolution is 256; with --budget allowed is 32, 64, 128." in capsys.readouterr().err
+
+
+def test_what_is_fixed_goes_with_a_budget(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="fixed is for a budget"):
+        workflow.train(images, tmp_path / "run", presets.preset("tiny"), fixed={"seed": 3})
+
+
 def test_a_dry_run_says_what_would_be_chosen(images: Path, tmp_path: Path, capsys: Said) -> None:
     out = str(tmp_path / "run")
     assert (

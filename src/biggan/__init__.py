@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from biggan.assess import evaluate
-    from biggan.config import Config, Data, Model, Optim, Train
+    from biggan.config import Augment, Config, Data, Model, Optim, Train
     from biggan.errors import BigGANError
     from biggan.presets import preset
     from biggan.reporting.report import report
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Augment": "config",
     "BigGANError": "errors",
     "Config": "config",
     "Data": "config",
@@ -42,6 +43,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Augment",
     "BigGANError",
     "Config",
     "Data",

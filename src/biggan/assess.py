@@ -18,6 +18,7 @@ from biggan.errors import ConfigError, DataError, Interrupted
 from biggan.evaluation.material import FLAGS, Material, Split
 from biggan.evaluation.measure import measured, usual
 from biggan.evaluation.names import parse_names
+from biggan.interop.recognise import is_foreign
 from biggan.models.bundle import Bundle, write_card
 from biggan.models.measured import append
 from biggan.run_record import image_settings
@@ -127,13 +128,13 @@ def _packs(
     found = {split: packed.sha256 for split, packed in packs.items()}
     if trained_on and found.get("train", trained_on) != trained_on:
         raise ConfigError(f"--data {data} is not what this model was trained on; give that, or this as --test-data.")
-    if len(packs) > len(set(found.values())):
-        raise DataError(f"--test-data {test_data} has the images of --data; give others, or leave it out.")
+    if "test" in found and found["test"] in (trained_on, found.get("train")):
+        raise DataError(f"--test-data {test_data} has the images that the model was trained on; give others.")
     return packs
 
 
 def _folder(path_or_name: str | Path, bundle: Bundle) -> Path | None:
-    """The folder that measurements of a model are written to: the one that was given, if it can be written."""
-    folder = bundle.path
+    """The folder that measurements of a model are written to: the one that was given, if it is ours to write in."""
+    folder = None if is_foreign(str(path_or_name)) else bundle.path
     given = folder is not None and folder.resolve() == Path(path_or_name).resolve()
     return folder if folder and given and os.access(folder, os.W_OK) else None

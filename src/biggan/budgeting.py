@@ -82,6 +82,8 @@ def settle(
     (watch or Watch()).say("Looking at the pictures and timing a few iterations ...")
     data = {field.name: fixed[field.name] for field in fields(Data) if field.name in fixed}
     facts = look(source, with_fixed(Config(), data).data)
+    if is_pack(Path(local(source))):
+        fixed = {"resolution": facts.side, **fixed}  # a pack is of one size
     place = pick_device(device)
 
     def speed(config: Config) -> float:
@@ -156,17 +158,23 @@ def _side(picture: BinaryIO | Pixels) -> int | None:
 
 
 def keep_time(sitting: Sitting, run: Training, figures: Figures) -> None:
-    """Hook: settles the run's length where that is due, saves a state there, and says how the pictures should look."""
+    """Hook: settles the run's length where that is due, and says how the pictures should look."""
     keeper = sitting.keeper
     if keeper is None or not keeper.is_due:
         return
     before, now = (round(10 * seconds / keeper.budget) for seconds in (keeper.pace.seconds, sitting.seconds))
     keeper.settle(sitting.seconds)
     sitting.note_end(run, figures)  # where the time is over
-    sitting.save_state()
-    note_length(sitting)
     if now > before:
         sitting.say(standing(run, sitting.seconds, keeper.budget, sitting.seen.get("distance")))
+
+
+def keep_settled(sitting: Sitting, run: Training, figures: Figures) -> None:
+    """Hook, after those that write: saves a state where the length was settled, as a resumed run goes on by it."""
+    keeper = sitting.keeper
+    if keeper is not None and keeper.pace.images == run.images and not run.done:
+        sitting.save_state()
+        note_length(sitting)
 
 
 def note_length(sitting: Sitting) -> None:

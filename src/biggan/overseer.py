@@ -127,7 +127,7 @@ class Overseer:
         if values:
             figures["singular_value"] = float(torch.stack(values).max())
         if number % AVERAGE_LOOKS == 0:
-            x_ema = probe.draw(run.G_ema)
+            x_ema = probe.draw(run.G_ema, averaged=True)
             figures |= {"distance_ema": probe.distance(x_ema), "label_sense": probe.label_sense(run.D)}
             figures |= probe.by_heart(run.D)
             if number % SELDOM_LOOKS == 0:
@@ -149,7 +149,7 @@ class Overseer:
         The same latents for all, so that they differ by the average alone.
         """
         _, probe = self.chooser
-        return {decay: probe.distance(probe.draw(G)) for decay, G in self.run.averages.items()}
+        return {decay: probe.distance(probe.draw(G, averaged=True)) for decay, G in self.run.averages.items()}
 
     def record(self) -> dict[str, Any]:
         """What a saved state keeps."""

@@ -13,13 +13,12 @@ from biggan.config import FREE_ON_RESUME, PLAIN, Config, Data
 from biggan.config_json import from_json, to_json
 from biggan.data.packed import Packed
 from biggan.errors import ConfigError, ModelError
-from biggan.presets import flag
+from biggan.presets import FROM_DATA, flag
 from biggan.training import state
 from biggan.training.transfer import Origin
 
 RUN = "run.json"
 FORMAT = 1
-FROM_DATA = {"num_classes", "image_channels"}  # settings that follow from the data, which have to be the same
 
 
 def check_place(out: Path) -> None:
@@ -88,6 +87,7 @@ def image_settings(folder: Path | None) -> tuple[Data | None, str | None]:
 
     Raises:
         ConfigError: The record holds what is not allowed.
+        ModelError: It is damaged.
     """
     for place in (folder, folder.parent) if folder and folder.name == "best" else (folder,) if folder else ():
         if (place / RUN).is_file():
@@ -130,6 +130,6 @@ def _same_settings(before: Config, now: Config) -> None:
         old, new = getattr(before, part.name), getattr(now, part.name)
         for field in dataclasses.fields(old):
             was, is_ = getattr(old, field.name), getattr(new, field.name)
-            if was != is_ and field.name not in FREE_ON_RESUME | FROM_DATA:
+            if was != is_ and field.name not in FREE_ON_RESUME.union(FROM_DATA):
                 began, given = (" ".join(flag(field.name, value)) for value in (was, is_))
                 raise ConfigError(f"This run began with {began}, not with {given}; give that, or another --out.")

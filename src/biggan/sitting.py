@@ -84,9 +84,6 @@ class Sitting:
         origin: The model to start from, if there is one.
         keeper: Who keeps the run's length by the clock, if anyone.
         held_out: Images of the same classes that D never sees, if there are any.
-
-    Raises:
-        ConfigError: TensorBoard is not installed.
     """
 
     def __init__(
@@ -218,8 +215,12 @@ class Sitting:
             self.tracker.figures(self.run.images, values)
 
     def sheet(self, run: Training, figures: Figures) -> None:
-        """Hook: draws the same seeds as always from the averaged generator."""
-        bundle = self.bundle()
+        """Hook: draws the same seeds as always from the averaged generator; at the end `complete` does."""
+        if not run.done:
+            self._sheet()
+
+    def _sheet(self) -> None:
+        bundle, run = self.bundle(), self.run
         lead(lambda: self._write_sheet(run.images, bundle))
 
     def _write_sheet(self, images: int, bundle: Bundle) -> None:
@@ -230,7 +231,8 @@ class Sitting:
     def save(self, run: Training, figures: Figures) -> None:
         """Hook: saves a state and the model as it is, and that as the best if it is.
 
-        The best goes first: after a kill in between, the run comes here again and finds it.
+        The best goes first: after a kill in between, the run comes here again and finds it. At the end it has a state
+        to come from, as its tables take long.
 
         Raises:
             Unhealthy: A weight is NaN or Inf, in a guarded run; nothing was written.
@@ -240,6 +242,8 @@ class Sitting:
         broken = lead(self._broken)
         if broken:
             self._diverged(broken)
+        if run.done:
+            lead(self._save_state)
         bundle = self.bundle()
         lead(lambda: self.overseer.keep_best(bundle, lambda: self.picture(bundle).sheet(), self._to_choose_by))
         self.save_here()
@@ -281,9 +285,11 @@ class Sitting:
         state.prune(self.out, self.run.images, train.keep, self.overseer.healthy if train.guard else None)
 
     def complete(self) -> None:
-        """Saves the model of a run that is done, unless it is there with all its tables."""
+        """Saves the model of a run that is done, unless it is there with all its tables, and the last sheet."""
         if not lead(self._is_complete):
             self.save(self.run, {})
+        if not lead((self.out / SHEETS / f"{self.run.images:012}.png").exists):
+            self._sheet()
 
     def _is_complete(self) -> bool:
         self._prune()

@@ -3,6 +3,7 @@
 What Python users and the command line both use.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -37,7 +38,7 @@ from biggan.training.memory import Need, estimate, fitted, keep_freed
 from biggan.training.pace import Timekeeper
 from biggan.training.runlock import RunLock
 from biggan.training.state import list_states
-from biggan.training.trackers import Track
+from biggan.training.trackers import Track, check_track
 
 BUNDLED = Path(__file__).parent / "models" / "bundled"
 
@@ -98,12 +99,15 @@ def plan(
     """What `train` would do: the settings as they will be, and what they need; arguments as `train`.
 
     Raises:
-        UserError: The data cannot be read, or a setting does not suit it.
+        UserError: The data cannot be read, or a setting does not suit it, or this machine.
     """
     watch, start = watch or Watch(), None if init is None else open_model(init)
     packed = prepare(source, config.model.resolution, config.data, watch.packing)
     place = pick_device(device)
-    resolved = resolve(config, packed, pick_precision(config.train.precision, place), start)
+    check_shares(config)
+    if config.train.compile:
+        check_compiler()
+    resolved = fitted(resolve(config, packed, pick_precision(config.train.precision, place), start), place)
     if why := reasons(config, packed, start):
         watch.say(why)
     return resolved, estimate(resolved, processes(), gpu=place.type == "cuda")
@@ -197,12 +201,13 @@ def train(
         Diverged: NaN or Inf came up in a run without guard; the last saved state is untouched.
         DiskFailed: A write failed; earlier states are as they were.
     """
-    out, watch = Path(out), watch or Watch()
+    out, watch, began = Path(out), watch or Watch(), time.monotonic()
     for flag, minutes in (("--max-time", max_minutes), ("--hang-minutes", hang_minutes)):
         if minutes is not None and not minutes > 0:
             raise ConfigError(f"{flag} is {minutes:g}; allowed is above 0 minutes.")
     wanted, allowed = _settings(str(source), out, config, (budget, fixed), device, watch)
     check_shares(wanted)
+    check_track(track)
     if wanted.train.compile:
         check_compiler()
     hang_seconds = hang_minutes * 60 if processes() > 1 else None
@@ -220,7 +225,7 @@ def train(
         told = asdict(allowed) if allowed else None
         lead(lambda: begin(out, settings, str(source), packed, origin, told))
         run = Training(settings, place, compute_dtype(settings.train.precision))
-        most = max_minutes and max_minutes * 60
+        most = None if max_minutes is None else max_minutes * 60 - (time.monotonic() - began)
         keeper = Timekeeper(run, allowed.seconds, allowed.images_per_second) if allowed else None
         sitting = Sitting(run, out, packed, str(source), stop, watch, most, track, origin, keeper, held_out)
         if sitting.tracker:
@@ -252,6 +257,8 @@ def _settings(
     budget, fixed = asked
     if (config is None) == (budget is None):
         raise ConfigError("Training needs either settings or --budget; give one of them.")
+    if fixed and budget is None:
+        raise ConfigError("fixed is for a budget; put these values into the settings.")
     if budget is not None:
         _check_out(out, source)  # before the trial
         return budgeting.settle(source, out, budget, fixed or {}, device, watch)
@@ -363,8 +370,9 @@ def go(sitting: Sitting, loader: Loader) -> None:
         partial(rescue.look, sitting),
         partial(budgeting.keep_time, sitting),
         every(length.report_images, sitting.report),
-        every(length.save_images, sitting.save),  # before the sheet, whose tables take long at the end of a run
         every(length.sheet_images, sitting.sheet),
+        every(length.save_images, sitting.save),
+        partial(budgeting.keep_settled, sitting),  # with all that belongs to these images written
         sitting.obey,
     ]
     rescue.check(sitting)

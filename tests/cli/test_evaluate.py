@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from checkpoints import CONFIG, networks, put
 from measuring import write_images
 from tiny_models import make_folder
 
@@ -123,12 +124,24 @@ def test_each_split_has_images_of_its_own(
     model = shutil.copytree(model, tmp_path / "copy")
     metrics = ["--metrics", f"kid20_train{AT}"]
     assert main(["evaluate", str(model), "--data", str(images), "--test-data", str(images), *metrics]) == 2
-    assert f"--test-data {images} has the images of --data" in capsys.readouterr().err
+    assert f"--test-data {images} has the images that the model was trained on" in capsys.readouterr().err
     assert main(["evaluate", str(model), "--data", str(images), "--test-data", "nowhere", *metrics]) == 2
     assert "--test-data 'nowhere' is no file" in capsys.readouterr().err
     (model / "run.json").write_text('{"data": {"sha256": "0a1b"}}')
     assert main(["evaluate", str(model), "--data", str(images), *metrics]) == 2
     assert f"--data {images} is not what this model was trained on" in capsys.readouterr().err
+
+
+def test_a_published_checkpoint_is_measured_and_left_as_it_is(
+    images: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = put(tmp_path / "theirs", {**networks(), "state_dict": {"config": CONFIG}})
+    (theirs / "README.md").write_text("theirs")
+    before = sorted(path.name for path in theirs.iterdir())
+    assert main(["evaluate", str(theirs), "--data", str(images), "--metrics", f"score20{AT}"]) == 0
+    assert "No record was kept" in capsys.readouterr().out
+    assert sorted(path.name for path in theirs.iterdir()) == before
+    assert (theirs / "README.md").read_text() == "theirs"
 
 
 def test_without_images_there_is_nothing_to_compare_with(

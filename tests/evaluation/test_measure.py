@@ -151,6 +151,25 @@ def test_what_is_usual_can_be_done(tmp_path: Path) -> None:
     check(usual(some), some)
 
 
+def test_what_is_usual_leaves_out_what_cannot_be_done(tmp_path: Path) -> None:
+    for name in ("one", "bare"):
+        (tmp_path / name).mkdir()
+    one = material(tmp_path / "one", classes=1)
+    assert not [m for m in usual(one) if m.metric == "acc"]
+    check(usual(one), one)
+    bare = material(tmp_path / "bare")
+    bare.labels["test"] = None
+    assert not [m for m in usual(bare) if m.metric == "d"]
+    check(usual(bare), bare)
+
+
+def test_the_errors_of_what_d_says_are_by_the_images_that_it_saw(tmp_path: Path) -> None:
+    (record,) = measured(parse_names("d1000"), material(tmp_path))
+    values, errors = record["values"], record["errors"]
+    for name, count in (("train called real", 60), ("test called real", 45), ("drawn called drawn", 1000)):
+        assert errors[name] == pytest.approx((values[name] * (1 - values[name]) / count) ** 0.5)
+
+
 @pytest.mark.parametrize(
     ("name", "splits", "message"),
     [
@@ -171,6 +190,11 @@ def test_what_is_missing_is_said_before_anything_is_computed(
 def test_more_real_images_than_there_are_is_refused_and_nothing_is_hidden(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="needs 61 real images, as many as drawn, and --data has 60"):
         list(measured(parse_names(f"pr61_train{AT}"), material(tmp_path)))
+
+
+def test_a_curve_of_more_images_than_there_are_real_ones_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"--metrics trunc61_train.* needs 61 real images, as many as drawn"):
+        list(measured(parse_names(f"trunc61_train{AT}"), material(tmp_path)))
 
 
 def test_a_model_without_a_discriminator_has_none_to_ask(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file, save
 
 from biggan.config import Model
-from biggan.errors import ModelError
+from biggan.errors import DiskFailed, ModelError
 from biggan.models.build import build
 from biggan.models.bundle import Bundle, check_place, load_bundle, save_bundle
 from biggan.models.sealed import seal
@@ -115,6 +115,19 @@ def test_a_model_may_lie_in_a_run_folder_and_be_replaced(folder: Path) -> None:
     assert torch.equal(back.G.linear.weight, bundle.G.linear.weight)
     assert (folder / "log.txt").read_text() == "of the run"
     assert not list(folder.glob(".*"))
+
+
+def test_what_a_model_was_trained_on_is_written_when_all_else_is(folder: Path) -> None:
+    (folder / "README.md").unlink()
+    (folder / "README.md").mkdir()  # the card cannot be written
+    bundle = make_bundle()
+    bundle.training = {"images": 128}
+    with pytest.raises(DiskFailed):
+        save_bundle(folder, bundle, None)
+    assert load_bundle(folder).training["images"] == 64
+    (folder / "README.md").rmdir()
+    save_bundle(folder, bundle, None)
+    assert load_bundle(folder).training == {"images": 128}
 
 
 def test_saving_mends_a_damaged_model(folder: Path) -> None:

@@ -101,6 +101,11 @@ def test_rates_meet_the_two_that_they_lie_between() -> None:
     assert learning_rate(SHORT, 192) < RATE_SHORT
 
 
+def test_the_longest_run_has_averages_that_are_allowed() -> None:
+    optim = choose(CLOTHES, 30 * 86_400.0, lambda config: 5_000.0).config.optim
+    assert max(optim.ema_decay, *optim.ema_more, 0) < 1
+
+
 def test_the_reasons_say_what_was_seen_chosen_and_expected() -> None:
     choice = choose(CLOTHES, 300.0, speed)
     text = "\n".join(choice.reasons)

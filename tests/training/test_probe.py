@@ -116,6 +116,8 @@ def test_images_learned_by_heart_are_told_from_held_out_ones(fashion: Packed) ->
     seen, unseen, same = (probe(few[0], few[1]), probe(few[1], few[0]), probe(few[0], few[0]))
     assert same.by_heart(D)["by_heart"] == pytest.approx(0.5, abs=0.05)
     assert probe(few[0]).by_heart(D) == {}
+    blank = replace(few[0], images=np.zeros_like(few[0].images))
+    assert probe(blank, blank).by_heart(D)["by_heart"] == 0.5  # which are all ties within a class
     optimizer = torch.optim.Adam(D.parameters(), 3e-3)
     for _ in range(40):
         on = [D(real_images(pack, np.arange(pack.num_images)), torch.from_numpy(pack.labels)) for pack in few]

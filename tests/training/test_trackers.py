@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from biggan.errors import ConfigError
-from biggan.training.trackers import FOLDER, Tracker
+from biggan.training.trackers import FOLDER, Tracker, check_track
 
 tensorboard = pytest.importorskip("tensorboard")
 
@@ -41,7 +41,10 @@ def test_a_tracker_that_cannot_write_is_said_once_and_let_be(tmp_path: Path) -> 
     assert said[0].endswith("the run goes on without it.")
 
 
-def test_a_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     with pytest.raises(ConfigError, match=r"torch-biggan\[track\]"):
-        Tracker(tmp_path, lambda text: None)
+        check_track("tensorboard")
+    check_track("none")
+    with pytest.raises(ConfigError, match="--track is 'wandb'; allowed is none, tensorboard"):
+        check_track("wandb")  # type: ignore[arg-type]

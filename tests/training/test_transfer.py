@@ -126,6 +126,13 @@ def test_without_d_new_classes_begin_from_the_mean_and_d_from_scratch():
     assert sentence.endswith(f"from the mean of its classes. {GREY} D begins from scratch.")
 
 
+def test_a_model_may_have_two_classes_of_one_name():
+    bundle = model(names=["crane", "Crane", "kite"])
+    G, _, sentence = started(bundle, ["CRANE", "kite"])
+    assert torch.equal(G.shared.weight, bundle.G.shared.weight[1:])
+    assert sentence.startswith("All classes are the model's.")
+
+
 @torch.no_grad()
 def test_the_nearest_class_is_the_one_whose_pictures_the_images_are():
     bundle = model()

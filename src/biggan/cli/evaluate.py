@@ -68,7 +68,10 @@ def evaluate(
         if (Path(model) / METRICS).exists():
             bar.say(f"Full records: {Path(model) / METRICS}")
         else:
-            bar.say("No record was kept, as the model's folder was not given or cannot be written; give a copy of it.")
+            bar.say(
+                "No record was kept: only a model's own folder that can be written has one; give a copy, or what "
+                "biggan import makes."
+            )
 
 
 def rows(record: dict[str, Any]) -> list[str]:

@@ -62,6 +62,11 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # of a path that was given; what is read and written there has errors of its own
+        if error.filename is None:
+            raise
+        print(f"biggan: {str(error.filename)[:200]} cannot be used ({error.strerror}); give another.", file=sys.stderr)
+        return UserError.exit_code
     except (MemoryError, RuntimeError) as error:
         if out_of_memory(error):
             print("biggan: not enough memory; lower --microbatch, --batch-size or the widths.", file=sys.stderr)

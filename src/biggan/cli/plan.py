@@ -94,6 +94,8 @@ def run(argv: list[str]) -> None:
             raise ConfigError("--rate, --tflops and --measure each give the speed; give one.")
         if measure and gpu:
             raise ConfigError("--measure measures this machine's CPU; for GPUs give --rate or --tflops.")
+        if gpu and cpu_memory is not None:
+            raise ConfigError("--cpu-memory is for --cpus; with --gpus give --gpu-memory.")
         given = {"gpu_memory": gpu_memory, "cpu_memory": cpu_memory, "rate": rate, "tflops": tflops}
         given |= {"per_node": per_node, "link": link, "link_latency": link_latency, "network": network}
         for name, value in {**given, "network_latency": network_latency, "dataset_images": dataset_images}.items():
@@ -101,8 +103,13 @@ def run(argv: list[str]) -> None:
                 raise ConfigError(f"--{name.replace('_', '-')} is {value:g}; allowed is above 0.")
         cpu = torch.device("cpu")
         precision = train.precision if train.precision != "auto" else "bfloat16" if gpu else pick_precision("auto", cpu)
+        classes, channels = model.num_classes if images.labels else 0, images.channels or model.image_channels
         settings = Config(
-            model=model, data=images, augment=augment, optim=optim, train=replace(train, precision=precision)
+            model=replace(model, num_classes=classes, image_channels=channels),
+            data=images,
+            augment=augment,
+            optim=optim,
+            train=replace(train, precision=precision),
         )
         each = gpu_memory * 2**30 if gpu else cpu_memory and cpu_memory * 2**30
         links = _links(gpu, devices, per_node, (link, link_latency, network, network_latency))

@@ -106,14 +106,18 @@ def _given(argv: list[str], flag: str) -> str | None:
 def _values(argv: list[str], flag: str) -> list[str]:
     """The values of a flag in `argv`, in turn."""
     pairs = itertools.pairwise([*argv, ""])
-    return [word.partition("=")[2] or following for word, following in pairs if word.partition("=")[0] == flag]
+    return [word.partition("=")[2] or following for word, following in pairs if _name(word) == flag]
+
+
+def _name(word: str) -> str:
+    """The flag that a word is or begins with, as the help writes it."""
+    return word.partition("=")[0].replace("_", "-")
 
 
 def _without(argv: list[str], flag: str) -> list[str]:
     """`argv` without a flag and its value."""
-    flags = [word.partition("=") for word in argv]
-    follows = [False, *(name == flag and not equals for name, equals, _ in flags)]
-    return [word for word, parts, value in zip(argv, flags, follows, strict=False) if parts[0] != flag and not value]
+    follows = [False, *(_name(word) == flag and "=" not in word for word in argv)]
+    return [word for word, value in zip(argv, follows, strict=False) if _name(word) != flag and not value]
 
 
 def _in_parts(train: config.Train, totals: list[str]) -> config.Train:
@@ -134,7 +138,7 @@ def _fixed(argv: list[str], init: str | None) -> tuple[str, ...]:
     Raises:
         ConfigError: A flag is among them that says what `--budget` finds.
     """
-    words = {word.partition("=")[0].replace("_", "-") for word in argv}
+    words = set(map(_name, argv))
     if "--preset" in words:
         raise ConfigError("--preset and --budget both choose the settings; give one of them.")
     if init is not None and init not in INITS:

@@ -75,12 +75,14 @@ class _Usual:
     def __init__(self, real: Tensor) -> None:
         numbers = self._numbers(real)
         self.mean = numbers.mean(0)
-        covariance = torch.cov(numbers.T) + 1e-4 * torch.eye(numbers.shape[1], dtype=numbers.dtype)
+        covariance = torch.cov(numbers.T) + 1e-4 * torch.eye(
+            numbers.shape[1], dtype=numbers.dtype, device=numbers.device
+        )
         self.inverse = torch.linalg.inv(covariance)
 
     def _numbers(self, x: Tensor) -> Tensor:
         flat = x.flatten(1).double()
-        quantiles = torch.quantile(flat, torch.tensor([0.02, 0.5, 0.98], dtype=flat.dtype), 1)
+        quantiles = torch.quantile(flat, flat.new_tensor([0.02, 0.5, 0.98]), 1)
         colour = (x - x.mean(1, keepdim=True)).flatten(1).double().std(1)
         return torch.stack([flat.mean(1), flat.std(1), *quantiles, colour], 1)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from biggan.evaluation.images import Images, Real, in_batches
 from biggan.evaluation.material import Material, Split
-from biggan.evaluation.metrics import Finding, manifold_figures
+from biggan.evaluation.metrics import Finding, as_many_real, manifold_figures
 from biggan.evaluation.names import Measurement
 
 TRUNCATIONS = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -30,7 +30,9 @@ def discriminated(m: Measurement, material: Material) -> Finding:
     real: dict[str, Tensor] = {split: _of_real(m, material, split) for split in material.packs}
     values = {f"{split} called real": float((d > 0).double().mean()) for split, d in real.items()}
     values["drawn called drawn"] = float((drawn < 0).double().mean())
-    errors = {name: math.sqrt(share * (1 - share) / m.count) for name, share in values.items()}
+    counts = [*map(len, real.values()), m.count]
+    shares = zip(values.items(), counts, strict=True)
+    errors = {name: math.sqrt(share * (1 - share) / count) for (name, share), count in shares}
     if len(real) == 2:
         values["memorised"], errors["memorised"] = ranked_above(real["train"], real["test"])
         notes = ["Without overfitting D treats training and held-out images alike, and memorised is 0."]
@@ -78,7 +80,7 @@ def truncated(m: Measurement, material: Material) -> Finding:
     A Fréchet distance is no judge of this: near 0 it rises, as variety is lost. Source: Brock et al. 2019, Section 3.1.
     """
     split: Split = m.split or "train"
-    real = material.real(m).some(m.count)[0]
+    real = as_many_real(m, material)
     packed = material.pack(split)
     some = torch.arange(min(packed.num_images, m.count))
     tick = material.ticker("values of real images", len(some))

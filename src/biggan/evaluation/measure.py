@@ -2,7 +2,7 @@
 
 A record (one line of `metrics.jsonl`) holds the name, values and standard errors, notes, how many drawn and real
 images, the network with its hash and resize, truncation and batch-norm statistics, seed, the weights' hash, the data's
-hash, precision and versions. Not here: the metrics, and finding models and data (`workflow.py`).
+hash, precision and versions. Not here: the metrics, and finding models and data (`assess.py`).
 """
 
 import platform
@@ -17,7 +17,7 @@ from biggan.errors import ConfigError
 from biggan.evaluation import looking, metrics
 from biggan.evaluation.material import FLAGS, Material, Split
 from biggan.evaluation.metrics import Finding
-from biggan.evaluation.names import Measurement, parse_names
+from biggan.evaluation.names import FEWEST, Measurement, parse_names
 
 Metric = Callable[[Measurement, Material], Finding]
 
@@ -55,11 +55,14 @@ def usual(material: Material) -> list[Measurement]:
     most = min(material.pack(split).num_images, USUAL)
     count = str(most // 1000 * 1000 if most >= 1000 else most)
     names = [f"kid{USUAL}_{each}{network}" for each in material.packs]
-    names += [f"{metric}{count}_{split}{network}" for metric in ("pr", "dc")]
-    if material.labels["train"] is not None:
+    if most >= FEWEST:
+        names += [f"{metric}{count}_{split}{network}" for metric in ("pr", "dc")]
+    labels = material.labels["train"]
+    if labels is not None and len(labels.unique()) > 1:
         names.append(f"acc{USUAL}_train{network}")
     names.append(f"copies{USUAL}_train{network}")
-    if material.pipe.discriminator is not None:
+    labelled = not material.pipe.class_names or None not in material.labels.values()
+    if material.pipe.discriminator is not None and labelled:
         names.append(f"d{USUAL}")
     return parse_names(",".join(names))
 

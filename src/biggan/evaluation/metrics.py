@@ -90,16 +90,25 @@ def density_coverage(m: Measurement, material: Material) -> Finding:
 
 
 def _manifolds(m: Measurement, material: Material, names: tuple[str, str]) -> Finding:
+    real, fake = as_many_real(m, material), material.drawn_features(m)
+    values, errors = manifold_figures(real, fake)
+    chosen = {name: values[name] for name in names}
+    return Finding(values=chosen, errors={name: errors[name] for name in names}, real_images=len(real))
+
+
+def as_many_real(m: Measurement, material: Material) -> Tensor:
+    """Features of as many real images as are drawn, (m.count, D).
+
+    Raises:
+        DataError: There are fewer.
+    """
     store = material.real(m)
     if store.count < m.count:
         raise DataError(
             f"--metrics {m} needs {m.count:,} real images, as many as drawn, and {FLAGS[m.split or 'train']} has "
             f"{store.count:,}; write a smaller number."
         )
-    real, fake = store.some(m.count)[0], material.drawn_features(m)
-    values, errors = manifold_figures(real, fake)
-    chosen = {name: values[name] for name in names}
-    return Finding(values=chosen, errors={name: errors[name] for name in names}, real_images=len(real))
+    return store.some(m.count)[0]
 
 
 def manifold_figures(real: Tensor, fake: Tensor) -> tuple[dict[str, float], dict[str, float]]:

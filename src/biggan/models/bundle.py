@@ -97,6 +97,8 @@ def check_class_names(names: object) -> None:
 def save_bundle(folder: Path, bundle: Bundle, samples: Image.Image | None) -> None:
     """Writes a model into a folder, replacing the one there file by file; sets its `sha256` and `path`.
 
+    The training summary, by which a run knows that its model is written, is the last.
+
     Args:
         folder: Made if need be; other files in it are left alone.
         bundle: The model.
@@ -109,8 +111,9 @@ def save_bundle(folder: Path, bundle: Bundle, samples: Image.Image | None) -> No
     check_place(folder)
     check_class_names(bundle.class_names)
     model, names = to_json(bundle.G.config), bundle.class_names
-    config = {"format": FORMAT, "model": model, "class_names": names, "training": bundle.training}
-    atomic.write_json(folder / CONFIG, config)
+    config = {"format": FORMAT, "model": model, "class_names": names}
+    if not _is_of(folder, config):
+        atomic.write_json(folder / CONFIG, {**config, "training": {}})  # without it the files are no model's
     statistics = {STATISTICS + name: tensor for name, tensor in bundle.statistics.to_tensors().items()}
     content = seal({**bundle.G.state_dict(), **statistics})
     atomic.write_bytes(folder / MODEL, content)
@@ -124,6 +127,16 @@ def save_bundle(folder: Path, bundle: Bundle, samples: Image.Image | None) -> No
         atomic.write_bytes(folder / SAMPLES, png.getvalue())
     bundle.sha256, bundle.path = hashlib.sha256(content).hexdigest(), folder
     write_card(folder, bundle)
+    atomic.write_json(folder / CONFIG, {**config, "training": bundle.training})
+
+
+def _is_of(folder: Path, config: dict[str, Any]) -> bool:
+    """Whether a folder's `config.json` is of the same networks and classes."""
+    try:
+        values = atomic.read_json(folder / CONFIG, MOST_CONFIG) if (folder / CONFIG).exists() else None
+    except ModelError:
+        return False
+    return isinstance(values, dict) and {**values, "training": {}} == {**config, "training": {}}
 
 
 def write_card(folder: Path, bundle: Bundle) -> None:

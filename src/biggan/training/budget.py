@@ -16,7 +16,7 @@ from biggan.config import Config, Model, Train
 from biggan.errors import ConfigError, OutOfMemory, nearest
 from biggan.training import expected
 
-NOT_FIXED = ("total_images", "num_classes", "image_channels")
+NOT_FIXED = ("total_images", *presets.FROM_DATA)
 LEAST_SECONDS = 30.0
 MOST_SECONDS = 30 * 86_400.0
 
@@ -74,6 +74,7 @@ BATCHES = ((0, 16), (300_000, 32), (1_000_000, 64))
 MINUTE = 15_000  # images below which a longer high rate was better (notes, ten seeds of a minute)
 # Of the averages, as shares of the run; clothes like long ones, photos short (notes). The warm-up bounds them by 0.16.
 HALF_LIVES = (0.02, 0.006, 0.2)
+LONGEST = 0.999999  # share kept by the longest average
 SHEET = 10_000  # images between sheets at the least, as one costs about as much as two hundred images
 
 
@@ -190,7 +191,7 @@ def settings(rung: Rung, facts: Facts, images: int, step: int | None = None) -> 
     base, widest = presets.cpu_small(), max(rung.d_widths)
     batch = [size for least, size in BATCHES if images >= least][-1]
     iterations = images / (step or D_STEPS * batch)
-    first, *more = (round(0.5 ** (1 / max(share * iterations, 1.0)), 6) for share in HALF_LIVES)
+    first, *more = (min(round(0.5 ** (1 / max(share * iterations, 1.0)), 6), LONGEST) for share in HALF_LIVES)
     shares = OF_RATE if images <= SHORT else (OF_RATE[0], 1.0)
     rate_g, rate_d = (float(f"{share * learning_rate(images, widest):.2g}") for share in shares)
     return Config(

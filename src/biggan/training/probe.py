@@ -20,7 +20,7 @@ from biggan.data.packed import Packed
 from biggan.latents import Stream
 from biggan.models.layers import norms
 from biggan.models.network import Discriminator, Generator
-from biggan.models.spectral import vectors_held
+from biggan.models.spectral import settle, vectors_held
 
 CLASSES = 16  # looked at, at most
 PICTURES = 64  # drawn at a look, about, in equal shares
@@ -90,9 +90,16 @@ class Probe:
         self._centres = self._means(self._real, group)
 
     @torch.no_grad()
-    def draw(self, G: Generator) -> Tensor:
-        """The pictures, (N, C, R, R) in [-1, 1], on the CPU; the classes in turn."""
+    def draw(self, G: Generator, averaged: bool = False) -> Tensor:
+        """The pictures, (N, C, R, R) in [-1, 1], on the CPU; the classes in turn.
+
+        Args:
+            G: The generator.
+            averaged: Whether its weights are averages, which the vectors of its layers do not follow.
+        """
         G = copy.deepcopy(G).train()
+        if averaged:
+            settle(G)
         for _, norm in norms(G):
             norm.replicas = 1  # one process looks alone
         z = latents.normal(0, Stream.PROBE, 0, len(self._y), G.dim_z).to(self._device)
@@ -160,7 +167,8 @@ class Probe:
             return {}
         D = copy.deepcopy(D).eval()
         seen, unseen = (self._logits(D, *images) for images in self._seen_and_not)
-        return {"by_heart": float((seen[:, None] > unseen).float().mean())}
+        above = (seen[:, None] > unseen).float() + 0.5 * (seen[:, None] == unseen).float()
+        return {"by_heart": float(above.mean())}
 
     def _labelled(self, packed: Packed, places: np.ndarray) -> tuple[Tensor, Tensor]:
         """Images with their labels, where D is."""

@@ -3,7 +3,7 @@
 `run/states/<images, 12 digits>/` holds a safetensors file for each network and optimizer, `state.json`, and a
 manifest of SHA-256 sums (`atomic.new_folder`). There is no random state to keep: every draw of a run is a function of
 its seed and the images shown. Not here: the model that one draws from (`models/bundle.py`), the run's lock
-(`runlock.py`), and what goes into `record` (`workflow.py`).
+(`runlock.py`), and what goes into `record` (`sitting.py`).
 """
 
 import re
@@ -38,7 +38,7 @@ class State:
     images: int
     """Images shown to D so far."""
     tensors: dict[str, Tensors]
-    """'G', 'D', 'G_ema', 'optim_g', 'optim_d' -> name -> tensor, on the CPU."""
+    """'G', 'D', 'G_ema', 'G_more0' …, 'optim_g', 'optim_d', 'adaptive' -> name -> tensor, on the CPU."""
     record: dict[str, Any]
     """What else the run needs to know again, as JSON values."""
 

@@ -5,7 +5,7 @@ A tracker is a convenience. Whatever goes wrong with it is said once, and the ru
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from biggan.errors import ConfigError
 
@@ -14,24 +14,34 @@ Track = Literal["none", "tensorboard"]
 FOLDER = "tensorboard"
 
 
+def check_track(track: Track) -> None:
+    """Checks that there is what figures are to be handed to.
+
+    Raises:
+        ConfigError: It is not known, or its package is not installed.
+    """
+    if track not in get_args(Track):
+        raise ConfigError(f"--track is {track!r}; allowed is {', '.join(get_args(Track))}.")
+    try:
+        if track == "tensorboard":
+            import torch.utils.tensorboard  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            '--track tensorboard needs the package tensorboard; run pip install "torch-biggan[track]".'
+        ) from error
+
+
 class Tracker:
     """Hands figures on to TensorBoard, until that fails.
 
     Args:
         run: The run folder.
         say: Takes the one sentence about a failure.
-
-    Raises:
-        ConfigError: The package is not installed.
     """
 
     def __init__(self, run: Path, say: Callable[[str], None]) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ConfigError(
-                '--track tensorboard needs the package tensorboard; run pip install "torch-biggan[track]".'
-            ) from error
+        from torch.utils.tensorboard import SummaryWriter
+
         self._make, self._place, self._say = SummaryWriter, run / FOLDER, say
         self._writer: SummaryWriter | None = None
         self._failed = False

@@ -128,18 +128,19 @@ def _origins(bundle: Bundle, packed: Packed) -> tuple[Tensor, Tensor, str]:
     names, old = packed.class_names, {name.casefold(): i for i, name in enumerate(bundle.class_names)}
     known = [old.get(name.casefold()) for name in names]
     new = torch.tensor([place is None for place in known])
-    shares = torch.zeros(len(names), len(old))
+    num_old = len(bundle.class_names)
+    shares = torch.zeros(len(names), num_old)
     for k, place in enumerate(known):
         if place is not None:
             shares[k, place] = 1
     if not any(place is None for place in known):
         return shares, new, "All classes are the model's." if names else "No classes on either side."
     if bundle.D is None:
-        shares[new] = 1 / len(old)
+        shares[new] = 1 / num_old
         begun = "begin from the mean of its classes"
     else:
         near = nearest_classes(bundle.G, bundle.D, packed, [k for k, place in enumerate(known) if place is None])
-        shares[new] = F.one_hot(near, len(old)).float()
+        shares[new] = F.one_hot(near, num_old).float()
         pairs = [
             f"{names[k]} from {bundle.class_names[int(i)]}"
             for k, i in zip(new.nonzero()[:, 0].tolist(), near, strict=True)
