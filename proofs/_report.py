@@ -28,7 +28,7 @@ def write(name: str, title: str, what: str, figures: dict[str, object]) -> None:
     """
     rows = "\n".join(f"| {key} | {value} |" for key, value in figures.items())
     machine = f"{processor()}; Python {platform.python_version()}, torch {torch.__version__}; {date.today()}"
-    made = f"Made by `proofs/{name}.py` (`make prove`) on {machine}."
+    made = f"Made by `proofs/{name}.py` on {machine}."
     text = f"# {title}\n\n{what}\n\n| | |\n|---|---|\n{rows}\n\n{made}\n"
     DOCS.mkdir(parents=True, exist_ok=True)
     (DOCS / f"{name}.md").write_text(text)

@@ -30,6 +30,7 @@ from biggan.errors import ModelError
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 THREADS = min(8, CORES)
 FEW = 4  # shards that one process makes, where it is not said how many should
+FEW_CORES = 2  # up to which one process, which decodes in threads, is faster than several (docs/large-data.md)
 PAUSE = 0.2  # seconds between looks at a lock that another process holds
 
 
@@ -119,7 +120,7 @@ def make_shards(making: Making, found: Source, workers: int | None, progress: Pr
     Args:
         making: What and where.
         found: The open source.
-        workers: Processes at once; none: this one alone for a few shards, else one for every core.
+        workers: Processes at once; none: this one alone for a few shards or cores, else one for every core.
         progress: Called with the images done and all.
     """
     count = 0
@@ -144,7 +145,7 @@ def make_shards(making: Making, found: Source, workers: int | None, progress: Pr
 def _make_all(
     making: Making, found: Source, waiting: list[int], workers: int | None, done: Callable[[int], None]
 ) -> None:
-    processes = min(workers or (CORES if len(waiting) > FEW else 1), len(waiting))
+    processes = min(workers or (CORES if len(waiting) > FEW and CORES > FEW_CORES else 1), len(waiting))
     if processes > 1:
         from biggan.data.workers import run
 
