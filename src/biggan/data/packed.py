@@ -94,7 +94,7 @@ def make(
         data: How images become training data; `mirror` plays no part.
         progress: Called with the images done and all.
         workers: Processes that decode at once, with the same result; none: one for every core, if there are more
-            than two and work for them. A script that asks for more than one needs `if __name__ == "__main__":` around it.
+            than two and work for them. A script that asks for several needs `if __name__ == "__main__":` around it.
 
     Raises:
         DataError: As `prepare`, or there is something else at `place`.
