@@ -102,7 +102,7 @@ def test_the_model_says_which_average_it_is_and_by_what_distances(finished: Path
     distances = training["distances_of_averages"]
     assert len(distances) > 1
     assert distances[f"{training['ema_decay']:g}"] == min(distances.values())  # rounded, so several may be the least
-    assert "distances&#95;of&#95;averages" in (finished / "README.md").read_text()  # as the card escapes it
+    assert "| distances of averages |" in (finished / "README.md").read_text()
 
 
 def test_a_run_goes_on_as_it_began_with_a_budget_or_without(finished: Path, images: Path, tmp_path: Path) -> None:
