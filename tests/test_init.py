@@ -46,7 +46,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(model: Path, total_images: int = 32) -> Config:
     base = presets.preset("tiny")
     train = replace(base.train, total_images=total_images, save_images=16, sheet_images=10**6, report_images=16)
-    augment = replace(base.augment, ada_target=0.6, ada_images=100, freeze_d=1, hold_g=16)
+    augment = replace(base.augment, ada_target=0.6, ada_images=100, freeze_d=1, hold_g=8)
     return workflow.settings_of(model, replace(base, train=train, augment=augment))
 
 
@@ -78,11 +78,13 @@ def test_a_run_from_a_model_resumes_by_the_same_call_as_one_run(tmp_path: Path, 
 def test_a_model_without_d_holds_g(tmp_path: Path, images: Path) -> None:
     place = make_folder(tmp_path / "drawn")
     (place / "discriminator.safetensors").unlink()
-    settings = replace(config(place), augment=presets.preset("tiny").augment)
+    settings = replace(config(place, 20_000), augment=presets.preset("tiny").augment)
     said: list[str] = []
     resolved, _ = workflow.plan(str(images), settings, init=place, watch=Watch(say=said.append))
     assert resolved.augment.hold_g == 10_000
     assert "--hold-g 10000 (D begins from scratch)" in said[-1]
+    with pytest.raises(ConfigError, match="--hold-g is 10000, and --total-images 10000, so G would not learn"):
+        workflow.plan(str(images), replace(settings, train=replace(settings.train, total_images=10_000)), init=place)
     with pytest.raises(ConfigError, match="--freeze-d keeps the first blocks of a D from --init, and there is none"):
         workflow.plan(str(images), config(place), init=place)
 

@@ -115,6 +115,7 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
         train("--augment", "colour"),
         "'colour'; allowed is color, cutout, scale, translation",
     ),
+    "widths": (train("--g-widths", "8", "x8"), "--g-widths is '8', 'x8'; allowed is numbers with spaces between them."),
     "commas": (train("--g-widths", "8,8"), "--g-widths is '8,8'; allowed is numbers with spaces between them."),
     "class loss without labels": (train("--no-labels", "--class-loss", "1"), "--no-labels leaves the classes out"),
     "size of another model": (

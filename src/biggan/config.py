@@ -276,7 +276,7 @@ class Optim:
     loss: Literal["hinge", "nonsaturating", "wasserstein"] = "hinge"
     """Adversarial loss."""
     class_loss: float = 0.0
-    """Strength of a loss by which D tells real images' classes; 0 in the published recipe."""
+    """Strength of a loss by which D tells real images' classes, if there are any; 0 in the published recipe."""
     d_steps: int = 2
     """D steps per G step."""
     lr_g: float = 5e-5

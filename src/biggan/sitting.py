@@ -215,8 +215,14 @@ class Sitting:
             self.tracker.figures(self.run.images, values)
 
     def sheet(self, run: Training, figures: Figures) -> None:
-        """Hook: draws the same seeds as always from the averaged generator; at the end `complete` does."""
+        """Hook: draws the same seeds as always from the averaged generator; at the end `save` does.
+
+        Raises:
+            Unhealthy: A weight is NaN or Inf, in a guarded run.
+            Diverged: The same in another.
+        """
         if not run.done:
+            self._require_finite()
             self._sheet()
 
     def _sheet(self) -> None:
@@ -239,20 +245,18 @@ class Sitting:
             Diverged: The same in another.
             DiskFailed: A write failed; earlier states are as they were.
         """
-        broken = lead(self._broken)
-        if broken:
-            self._diverged(broken)
+        self._require_finite()
         if run.done:
             lead(self._save_state)
         bundle = self.bundle()
         lead(lambda: self.overseer.keep_best(bundle, lambda: self.picture(bundle).sheet(), self._to_choose_by))
+        if run.done:
+            self._sheet()
         self.save_here()
 
     def save_state(self) -> None:
         """Saves a state where the run happens to be, without the model; raises as `save`."""
-        broken = lead(self._broken)
-        if broken:
-            self._diverged(broken)
+        self._require_finite()
         lead(self._save_state)
 
     def save_here(self) -> None:
@@ -266,6 +270,11 @@ class Sitting:
         networks = {name: dict(network.state_dict()) for name, network in self.networks.items()}
         optimizers = {name: getattr(run, name).tensors() for name in ("optim_g", "optim_d")}
         return networks | optimizers | {"adaptive": run.adaptive.tensors()}
+
+    def _require_finite(self) -> None:
+        broken = lead(self._broken)
+        if broken:
+            self._diverged(broken)
 
     def _broken(self) -> str | None:
         """What is said of a run with NaN or Inf in it, which is not saved."""
@@ -285,11 +294,9 @@ class Sitting:
         state.prune(self.out, self.run.images, train.keep, self.overseer.healthy if train.guard else None)
 
     def complete(self) -> None:
-        """Saves the model of a run that is done, unless it is there with all its tables, and the last sheet."""
+        """Saves the model of a run that is done, unless it is there with all its tables."""
         if not lead(self._is_complete):
             self.save(self.run, {})
-        if not lead((self.out / SHEETS / f"{self.run.images:012}.png").exists):
-            self._sheet()
 
     def _is_complete(self) -> bool:
         self._prune()

@@ -19,7 +19,7 @@ from biggan.distributed.collective import first_on_each_machine, lead, same_ever
 from biggan.distributed.launch import processes
 from biggan.distributed.processes import meeting, rank
 from biggan.distributed.watchdog import watched
-from biggan.errors import ConfigError, DataError, Interrupted, ModelError, nearest
+from biggan.errors import ConfigError, DataError, Interrupted, ModelError, OutOfMemory, nearest
 from biggan.evaluation.material import aligned
 from biggan.interop import hub, recognise
 from biggan.models.bundle import CONFIG, MODEL, SAMPLES, Bundle, load_bundle
@@ -99,7 +99,7 @@ def plan(
     """What `train` would do: the settings as they will be, and what they need; arguments as `train`.
 
     Raises:
-        UserError: The data cannot be read, or a setting does not suit it, or this machine.
+        UserError: The data cannot be read, or a setting does not suit it.
     """
     watch, start = watch or Watch(), None if init is None else open_model(init)
     packed = prepare(source, config.model.resolution, config.data, watch.packing)
@@ -107,7 +107,11 @@ def plan(
     check_shares(config)
     if config.train.compile:
         check_compiler()
-    resolved = fitted(resolve(config, packed, pick_precision(config.train.precision, place), start), place)
+    resolved = resolve(config, packed, pick_precision(config.train.precision, place), start)
+    try:
+        resolved = fitted(resolved, place)
+    except OutOfMemory as error:
+        watch.say(str(error))
     if why := reasons(config, packed, start):
         watch.say(why)
     return resolved, estimate(resolved, processes(), gpu=place.type == "cuda")
@@ -126,11 +130,10 @@ def resolve(config: Config, packed: Packed, precision: Precision, start: Bundle 
         ConfigError: A setting does not suit the data, or the model to start from.
     """
     num_classes = packed.num_classes if config.data.labels else 0
-    if config.optim.class_loss and not num_classes:
-        why = "--data has no classes" if config.data.labels else "--no-labels leaves the classes out"
-        raise ConfigError(f"--class-loss is {config.optim.class_loss:g}, and {why}; leave it out.")
     model = replace(config.model, num_classes=num_classes, image_channels=packed.channels)
-    augment = _choose(config, packed, start)[0]
+    augment, total = _choose(config, packed, start)[0], config.train.total_images
+    if augment.hold_g and augment.hold_g >= total:
+        raise ConfigError(f"--hold-g is {augment.hold_g}, and --total-images {total}, so G would not learn; lower it.")
     transfer.check_start(model, augment, start)
     return replace(config, model=model, augment=augment, train=replace(config.train, precision=precision))
 
@@ -207,11 +210,11 @@ def train(
             raise ConfigError(f"{flag} is {minutes:g}; allowed is above 0 minutes.")
     wanted, allowed = _settings(str(source), out, config, (budget, fixed), device, watch)
     check_shares(wanted)
-    check_track(track)
     if wanted.train.compile:
         check_compiler()
     hang_seconds = hang_minutes * 60 if processes() > 1 else None
     with StopRequest() as stop, watched(hang_seconds), meeting(pick_device(device)) as place, ExitStack() as held:
+        lead(lambda: check_track(track))
         lead(lambda: _check_out(out, source))
         start = None if init is None else open_model(init)
         packed = _prepared(str(source), wanted, watch, stop)

@@ -10,6 +10,7 @@ from biggan.cli.drawing import ModelPlace, Truncated
 from biggan.cli.parse import run_command
 from biggan.cli.progress import Bar
 from biggan.evaluation.names import KINDS, parse_name
+from biggan.interop.recognise import is_foreign
 from biggan.models.measured import METRICS, figure
 
 
@@ -65,7 +66,7 @@ def evaluate(
             progress=bar.counting,
             found=lambda record: bar.say("\n".join(rows(record))),
         )
-        if (Path(model) / METRICS).exists():
+        if (Path(model) / METRICS).exists() and not is_foreign(model):
             bar.say(f"Full records: {Path(model) / METRICS}")
         else:
             bar.say(

@@ -84,7 +84,7 @@ def _wrong_value(text: str) -> str:
     for pattern, allowed in (
         (r"invalid literal for int\(\) with base 10: (?P<value>'.*?')", "a whole number"),
         (r"could not convert string to float: (?P<value>'.*?')", "a number"),
-        (r"Could not find valid parse for arguments: \[(?P<value>'.*?')(, .*)?\]", "numbers with spaces between them"),
+        (r"Could not find valid parse for arguments: \[(?P<value>'.*')\]", "numbers with spaces between them"),
     ):
         if found := re.search(rf"Error parsing (?P<flag>--\S+): .*?{pattern}", text):
             return f"{found['flag']} is {found['value']}; allowed is {allowed}"
