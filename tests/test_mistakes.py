@@ -117,7 +117,7 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
     ),
     "widths": (train("--g-widths", "8", "x8"), "--g-widths is '8', 'x8'; allowed is numbers with spaces between them."),
     "commas": (train("--g-widths", "8,8"), "--g-widths is '8,8'; allowed is numbers with spaces between them."),
-    "class loss without labels": (train("--no-labels", "--class-loss", "1"), "--no-labels leaves the classes out"),
+    "class loss without labels": (train("--no-labels", "--class-loss", "1"), "--no-labels leaves them out"),
     "size of another model": (
         on("train", "--data", "fashion-mnist-test", "--init", "fashion-mnist", "--resolution", "64"),
         "--resolution is 64, and the model of --init draws 32 px",

@@ -81,9 +81,7 @@ def run(argv: list[str]) -> None:
             if given != kept:
                 raise ConfigError(f"{flag} comes from the data and cannot be set to {given}; {instead}.")
         if not images.labels and float(_given(argv, "--class-loss") or 0):
-            raise ConfigError(
-                f"--class-loss is {optim.class_loss:g}, and --no-labels leaves the classes out; give one."
-            )
+            raise ConfigError("--class-loss tells classes, and --no-labels leaves them out; give one of them.")
         settings = Config(model=model, data=images, augment=augment, optim=optim, train=train)
         place = out or Path("runs") / (Path(data).name.split(".")[0] or "run")
         values = {name: getattr(part, name) for name in fixed for part in _parts(settings) if hasattr(part, name)}
