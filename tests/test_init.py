@@ -78,13 +78,14 @@ def test_a_run_from_a_model_resumes_by_the_same_call_as_one_run(tmp_path: Path, 
 def test_a_model_without_d_holds_g(tmp_path: Path, images: Path) -> None:
     place = make_folder(tmp_path / "drawn")
     (place / "discriminator.safetensors").unlink()
-    settings = replace(config(place, 20_000), augment=presets.preset("tiny").augment)
+    settings = replace(config(place, 200_000), augment=presets.preset("tiny").augment)
     said: list[str] = []
     resolved, _ = workflow.plan(str(images), settings, init=place, watch=Watch(say=said.append))
     assert resolved.augment.hold_g == 10_000
     assert "--hold-g 10000 (D begins from scratch)" in said[-1]
-    with pytest.raises(ConfigError, match="--hold-g is 10000, and --total-images 10000, so G would not learn"):
-        workflow.plan(str(images), replace(settings, train=replace(settings.train, total_images=10_000)), init=place)
+    short = replace(config(place, 90), augment=replace(settings.augment, hold_g=90))
+    with pytest.raises(ConfigError, match="--hold-g is 90, and --total-images 90, so G would not learn"):
+        workflow.plan(str(images), short, init=place)
     with pytest.raises(ConfigError, match="--freeze-d keeps the first blocks of a D from --init, and there is none"):
         workflow.plan(str(images), config(place), init=place)
 

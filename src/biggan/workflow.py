@@ -132,9 +132,9 @@ def resolve(config: Config, packed: Packed, precision: Precision, start: Bundle 
     num_classes = packed.num_classes if config.data.labels else 0
     model = replace(config.model, num_classes=num_classes, image_channels=packed.channels)
     augment, total = _choose(config, packed, start)[0], config.train.total_images
+    transfer.check_start(model, augment, start)
     if augment.hold_g and augment.hold_g >= total:
         raise ConfigError(f"--hold-g is {augment.hold_g}, and --total-images {total}, so G would not learn; lower it.")
-    transfer.check_start(model, augment, start)
     return replace(config, model=model, augment=augment, train=replace(config.train, precision=precision))
 
 
@@ -145,7 +145,7 @@ def reasons(config: Config, packed: Packed, start: Bundle | None = None) -> str:
 
 def _choose(config: Config, packed: Packed, start: Bundle | None) -> tuple[Augment, str]:
     inherited: Inherited = "nothing" if start is None else "G" if start.D is None else "both"
-    return choose(config.augment, packed, inherited, config.optim.loss)
+    return choose(config.augment, packed, config.train.total_images, inherited, config.optim.loss)
 
 
 def settings_of(init: str | Path, base: Config) -> Config:

@@ -9,6 +9,8 @@ from biggan.config import PLAIN, Augment
 from biggan.data.packed import Packed
 from biggan.training.little import ADA_IMAGES, ADA_TARGET, FEW_IMAGES, HOLD, POLICY, choose
 
+LONG = 1_000_000  # images of a run
+
 
 def pack(*counts: int, labelled: bool = True) -> Packed:
     labels = np.repeat(np.arange(len(counts)), counts)
@@ -26,7 +28,7 @@ def pack(*counts: int, labelled: bool = True) -> Packed:
 
 
 def test_few_images_are_augmented_as_far_as_d_needs_it_and_the_sentence_says_why():
-    augment, sentence = choose(Augment(), pack(250, 250))
+    augment, sentence = choose(Augment(), pack(250, 250), LONG)
     assert augment == replace(PLAIN, augment=POLICY, ada_target=ADA_TARGET, ada_images=ADA_IMAGES)
     assert "--augment color translation (D may learn 500 images by heart)" in sentence
     assert sentence.endswith("--ada-target 0.2 (as far as it does), --ada-images 20000.")
@@ -34,31 +36,32 @@ def test_few_images_are_augmented_as_far_as_d_needs_it_and_the_sentence_says_why
 
 @pytest.mark.parametrize("given", [{"augment": POLICY}, {"augment": ()}, {"augment_share": 0.5}], ids=str)
 def test_a_share_that_was_given_or_augmentation_that_was_is_not_adapted(given):
-    augment, _ = choose(Augment(**given), pack(250, 250))
+    augment, _ = choose(Augment(**given), pack(250, 250), LONG)
     assert (augment.ada_target, augment.ada_images) == (0, PLAIN.ada_images)
 
 
 def test_where_d_s_sign_says_nothing_all_images_are_augmented():
-    augment, _ = choose(Augment(), pack(250, 250), loss="wasserstein")
+    augment, _ = choose(Augment(), pack(250, 250), LONG, loss="wasserstein")
     assert augment == replace(PLAIN, augment=POLICY)
 
 
 def test_large_even_data_are_trained_on_as_published():
-    assert choose(Augment(), pack(FEW_IMAGES, FEW_IMAGES)) == (PLAIN, "")
+    assert choose(Augment(), pack(FEW_IMAGES, FEW_IMAGES), LONG) == (PLAIN, "")
 
 
 def test_uneven_classes_are_shown_equally_often():
-    augment, sentence = choose(Augment(), pack(FEW_IMAGES, FEW_IMAGES // 3, 0))
+    augment, sentence = choose(Augment(), pack(FEW_IMAGES, FEW_IMAGES // 3, 0), LONG)
     assert augment == replace(PLAIN, class_sampling="balanced")
     assert f"{FEW_IMAGES // 3:,} to {FEW_IMAGES:,} images" in sentence
-    assert choose(Augment(), pack(FEW_IMAGES, FEW_IMAGES // 3, labelled=False)) == (PLAIN, "")
+    assert choose(Augment(), pack(FEW_IMAGES, FEW_IMAGES // 3, labelled=False), LONG) == (PLAIN, "")
 
 
 @pytest.mark.parametrize("inherited", ["G", "both"])
 def test_a_g_that_has_learned_is_held_until_d_knows_the_images(inherited):
-    augment, sentence = choose(Augment(), pack(FEW_IMAGES), inherited)
+    augment, sentence = choose(Augment(), pack(FEW_IMAGES), LONG, inherited)
     assert augment == replace(PLAIN, hold_g=HOLD[inherited])
     assert f"--hold-g {HOLD[inherited]}" in sentence
+    assert choose(Augment(), pack(FEW_IMAGES), 3_000, inherited)[0].hold_g == 300
 
 
 GIVEN = [
@@ -75,9 +78,9 @@ GIVEN = [
 @pytest.mark.parametrize("given", GIVEN, ids=str)
 def test_what_is_given_stays_and_only_the_rest_is_chosen_and_said(given):
     asked = Augment(**given)
-    augment, sentence = choose(asked, pack(90, 9), inherited="G")
-    free, _ = choose(Augment(), pack(90, 9), inherited="G")
+    augment, sentence = choose(asked, pack(90, 9), LONG, inherited="G")
+    free, _ = choose(Augment(), pack(90, 9), LONG, inherited="G")
     assert augment == replace(free, **given)
     assert all(f"--{name.replace('_', '-')} " not in sentence for name in given)
     assert all(getattr(augment, field.name) is not None for field in fields(Augment))
-    assert choose(augment, pack(90, 9), inherited="G") == (augment, "")
+    assert choose(augment, pack(90, 9), LONG, inherited="G") == (augment, "")

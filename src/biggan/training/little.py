@@ -24,16 +24,22 @@ ADA_TARGET, ADA_IMAGES = 0.2, 20_000
 UNEVEN = 2.0  # times as many images as the smallest class that the largest may have
 Inherited = Literal["nothing", "G", "both"]  # the networks that begin as another model has them
 HOLD: dict[Inherited, int] = {"nothing": 0, "G": 10_000, "both": 2_000}  # images that D sees before G moves
+SHORTEST = 10  # runs of fewer times as many images hold G for this part of them
 
 
 def choose(
-    augment: Augment, packed: Packed, inherited: Inherited = "nothing", loss: Loss = "hinge"
+    augment: Augment,
+    packed: Packed,
+    total_images: int,
+    inherited: Inherited = "nothing",
+    loss: Loss = "hinge",
 ) -> tuple[Augment, str]:
     """Settings with a value in every field.
 
     Args:
         augment: What was asked for; a field that is None is chosen here.
         packed: The data.
+        total_images: Length of the run.
         inherited: The networks that begin as another model has them.
         loss: The adversarial loss. How sure D is of real images is told by the sign of its outputs, which says nothing
             with `wasserstein`: all images are augmented then.
@@ -45,12 +51,13 @@ def choose(
     uneven = len(counts) > 1 and max(counts) > UNEVEN * min(counts)
     left = augment.augment is None and augment.augment_share == 1 and augment.ada_target != 0
     adapts = few and left and loss != "wasserstein"
+    hold = min(HOLD[inherited], total_images // SHORTEST)
     values: dict[str, object] = {
         "augment": POLICY if few else PLAIN.augment,
         "ada_target": ADA_TARGET if adapts else PLAIN.ada_target,
         "ada_images": ADA_IMAGES if adapts else PLAIN.ada_images,
         "class_sampling": "balanced" if uneven else PLAIN.class_sampling,
-        "hold_g": HOLD[inherited],
+        "hold_g": hold,
     }
     chosen = {name: value for name, value in values.items() if getattr(augment, name) is None}
     why_held = "begins from scratch" if inherited == "G" else "gets to know the images first"
@@ -60,7 +67,7 @@ def choose(
         "ada_images": f"--ada-images {ADA_IMAGES}",
         "class_sampling": f"--class-sampling balanced (classes have {min(counts, default=0):,} to "
         f"{max(counts, default=0):,} images)",
-        "hold_g": f"--hold-g {HOLD[inherited]} (D {why_held})",
+        "hold_g": f"--hold-g {hold} (D {why_held})",
     }
     parts = [text for name, text in said.items() if name in chosen and chosen[name] != getattr(PLAIN, name)]
     sentence = f"Chosen by the data, unless you give other values: {', '.join(parts)}." if parts else ""
