@@ -125,6 +125,23 @@ def test_stopped_and_resumed_equals_uninterrupted(
     assert figures(out) == figures(finished)
 
 
+def test_a_kill_while_the_last_tables_are_measured_costs_no_training(
+    tmp_path: Path, images: Path, finished: Path
+) -> None:
+    def kill(text: str) -> None:
+        if text.startswith("Measuring the model's statistics"):
+            raise KeyboardInterrupt
+
+    out, said = tmp_path / "run", list[str]()
+    with pytest.raises(KeyboardInterrupt):
+        workflow.train(images, out, config(), watch=Watch(say=kill))
+    workflow.train(images, out, config(), watch=Watch(say=said.append))
+    assert "Going on from 160 images." in said
+    assert digests(out) == digests(finished)
+    for name in ("samples.png", "best/model.safetensors", "sheets/000000000160.png"):
+        assert atomic.sha256(out / name) == atomic.sha256(finished / name)
+
+
 def test_intervals_and_kept_states_change_nothing(tmp_path: Path, images: Path, finished: Path) -> None:
     other = config(save_images=16, sheet_images=48, report_images=16, keep=1)
     assert digests(workflow.train(images, tmp_path / "run", other)) == digests(finished)
