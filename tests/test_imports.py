@@ -22,6 +22,7 @@ ORDER = [
     "evaluation",
     "editing",
     "interop",
+    "opening",
     "overseer",
     "run_record",
     "sitting",

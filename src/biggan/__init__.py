@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from biggan.assess import evaluate
     from biggan.config import Augment, Config, Data, Model, Optim, Train
     from biggan.errors import BigGANError
+    from biggan.opening import load
     from biggan.presets import preset
     from biggan.reporting.report import report
     from biggan.sampling.pipeline import Pipeline
-    from biggan.workflow import load, plan, train
+    from biggan.workflow import plan, train
 
 __version__ = "0.1.0"
 
@@ -35,7 +36,7 @@ _HOMES = {
     "Pipeline": "sampling.pipeline",
     "Train": "config",
     "evaluate": "assess",
-    "load": "workflow",
+    "load": "opening",
     "plan": "workflow",
     "preset": "presets",
     "report": "reporting.report",

@@ -21,11 +21,11 @@ from biggan.evaluation.names import parse_names
 from biggan.interop.recognise import is_foreign
 from biggan.models.bundle import Bundle, write_card
 from biggan.models.measured import append
+from biggan.opening import load
 from biggan.run_record import image_settings
 from biggan.sampling.pipeline import Pipeline
 from biggan.training.hardware import pick_device
 from biggan.training.interrupt import StopRequest
-from biggan.workflow import load
 
 
 def evaluate(

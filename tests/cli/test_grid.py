@@ -7,7 +7,7 @@ from PIL import Image
 from tiny_models import make_folder
 
 from biggan.cli.main import main
-from biggan.workflow import load
+from biggan.opening import load
 
 
 def test_the_sheet_is_the_one_from_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from tiny_models import NAMES, UNCONDITIONAL, make_bundle, make_folder
 from biggan.cli.main import main
 from biggan.models.build import build, count_parameters
 from biggan.models.bundle import save_bundle
-from biggan.workflow import load
+from biggan.opening import load
 
 Said = pytest.CaptureFixture[str]
 

@@ -11,7 +11,7 @@ from tiny_models import UNCONDITIONAL, make_folder
 from biggan.cli.main import main
 from biggan.config import Data
 from biggan.data.packed import prepare
-from biggan.workflow import load
+from biggan.opening import load
 
 Said = pytest.CaptureFixture[str]
 

@@ -7,7 +7,7 @@ from PIL import Image
 from tiny_models import make_folder
 
 from biggan.cli.main import main
-from biggan.workflow import load
+from biggan.opening import load
 
 
 @pytest.fixture(scope="module")

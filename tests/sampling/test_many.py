@@ -12,12 +12,12 @@ from ranks import environment, free_port
 from tiny_models import make_folder
 
 from biggan.errors import ConfigError, Interrupted, RunInUse
+from biggan.opening import load
 from biggan.sampling.classes import parse_classes
 from biggan.sampling.many import draw_many
 from biggan.sampling.shards import Order
 from biggan.training.interrupt import StopRequest
 from biggan.training.runlock import RunLock
-from biggan.workflow import load
 
 SEEDS, EACH = range(25), 20  # 75 pictures of three classes in four shards
 

@@ -11,10 +11,10 @@ from tiny_models import MODEL, NAMES, UNCONDITIONAL, make_folder, make_pipeline
 
 from biggan import __version__, latents
 from biggan.errors import ConfigError, ModelError
+from biggan.opening import load
 from biggan.sampling.pipeline import Pipeline
 from biggan.sampling.recipe import read_recipe
 from biggan.sampling.sampler import to_bytes
-from biggan.workflow import load
 
 
 @pytest.fixture(scope="module")

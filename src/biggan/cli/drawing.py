@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from biggan import workflow
+from biggan import opening
 from biggan.errors import ConfigError
 from biggan.sampling.pipeline import Pipeline
 from biggan.sampling.recipe import check_replaceable
@@ -42,9 +42,9 @@ class Machine:
 
 
 def load(model: str, machine: Machine) -> Pipeline:
-    """The model, ready to draw; raises as `workflow.load` and `Pipeline.to`."""
+    """The model, ready to draw; raises as `opening.load` and `Pipeline.to`."""
     keep_freed_memory()
-    return workflow.load(model).to(machine.device, precision=machine.precision, batch_size=machine.batch_size)
+    return opening.load(model).to(machine.device, precision=machine.precision, batch_size=machine.batch_size)
 
 
 def parse_seeds(text: str) -> list[int]:

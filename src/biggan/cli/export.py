@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from biggan import atomic, workflow
+from biggan import atomic, opening
 from biggan.cli.drawing import ModelPlace, say_where
 from biggan.cli.parse import run_command
 from biggan.errors import ConfigError
@@ -28,7 +28,7 @@ def export(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"--out {out} is there already; give a new or empty folder.")
-    bundle = workflow.open_model(model)
+    bundle = opening.open_model(model)
     if format == "huggingface" and truncation is not None:
         raise ConfigError("--truncation is for --format brock; the other layout holds every truncation: leave it out.")
     with atomic.whole_or_empty(out):

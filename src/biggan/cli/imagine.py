@@ -15,8 +15,8 @@ from biggan.editing.imagined import Imagined
 from biggan.editing.scorers import load_scorer
 from biggan.editing.settings import Guidance
 from biggan.errors import ConfigError
+from biggan.opening import load
 from biggan.sampling.drawn import file_stem
-from biggan.workflow import load
 
 PromptText = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="PROMPT")]
 

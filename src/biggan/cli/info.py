@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from biggan import atomic, workflow
+from biggan import atomic, opening
 from biggan.cli.drawing import ModelPlace
 from biggan.cli.parse import run_command
 from biggan.config_json import to_json
@@ -50,7 +50,7 @@ def describe(path_or_name: str | Path) -> dict[str, Any]:
     is_run = (path / RUN).is_file()
     facts: dict[str, Any] = {}
     if not is_run or (path / "model.safetensors").exists():
-        bundle = workflow.open_model(path_or_name)
+        bundle = opening.open_model(path_or_name)
         path, facts = bundle.path or path, _model_facts(bundle)
     facts = {"folder": str(path), "kind": "run" if is_run else "model", **facts}
     if is_run:

@@ -21,6 +21,7 @@ from biggan.evaluation.looking import TRUNCATIONS
 from biggan.evaluation.material import Material
 from biggan.models.bundle import Bundle
 from biggan.models.statistics import truncation_table
+from biggan.opening import open_model
 from biggan.reporting import drawing, facts, measuring, moments, page, panels
 from biggan.reporting.charts import Chart, Frame, framed
 from biggan.reporting.history import History, read_history
@@ -28,7 +29,6 @@ from biggan.reporting.pictures import Rows
 from biggan.run_record import RUN
 from biggan.sampling.classes import ClassMix, parse_classes
 from biggan.sampling.pipeline import Classes, Pipeline
-from biggan.workflow import open_model
 
 LATENTS = 256  # behind statistics of a truncation that the model lacks
 MOST_IMAGES = 20_000

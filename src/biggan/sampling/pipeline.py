@@ -1,7 +1,7 @@
 """The object users hold: a model that draws classes by name, seeds and truncation as pictures.
 
 What it hands back is in `drawn.py`; the drawing itself in `sampler.py`; finding a model by path or name in
-`workflow.py`.
+`opening.py`.
 """
 
 from collections.abc import Iterable, Sequence
