@@ -18,7 +18,7 @@ import _report
 
 TRAIN = ["--data", "fashion-mnist", "--preset", "tiny", "--seed", "0", "--device", "cpu"]
 LENGTH = ["--total-images", "640", "--save-images", "64", "--sheet-images", "320", "--report-images", "32"]
-COMPARED = ("model.safetensors", "discriminator.safetensors")
+COMPARED = ("model.safetensors", "discriminator.safetensors", "samples.png")
 
 
 @dataclass
@@ -104,9 +104,10 @@ def finish(out: Path) -> float:
 
 
 def fingerprint(out: Path) -> dict[str, str]:
-    """SHA-256 of the model's tensor files, of the last state's, and of the steps in stats.jsonl."""
-    states = sorted(out.glob("states/*/*.safetensors"))
-    files = [out / name for name in COMPARED] + states
+    """SHA-256 of the model's and the best model's tensor files, the kept states', the sheets, and the lines of figures."""
+    files = [out / name for name in COMPARED]
+    for kind in ("states/*/*.safetensors", "best/*.safetensors", "sheets/*.png"):
+        files += sorted(out.glob(kind))
     sums = {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     steps = [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
     return sums | {"figures": json.dumps([{**step, "seconds": 0} for step in steps])}
@@ -137,8 +138,8 @@ def main() -> None:
         "Killed runs end with the same bytes",
         f"`biggan train {' '.join(TRAIN + LENGTH)}` was killed with SIGKILL and started again, up to "
         f"{asked.per_run} times a run: half of the kills at random instants between its start and its end, half while "
-        "a save was seen in progress. Then it ran to its end. Compared are the bytes of the model's tensor files and "
-        "of all kept states, and the figures of every step.",
+        "a save was seen in progress. Then it ran to its end. Compared are the bytes of the model's tensor files, of the "
+        "best model's and all kept states', of its samples and sheets, and the figures of every step.",
         {
             "SIGKILLs": tally.kills,
             "of them during a save (half-written files were left)": tally.during_saves,
