@@ -104,7 +104,7 @@ def finish(out: Path) -> float:
 
 
 def fingerprint(out: Path) -> dict[str, str]:
-    """SHA-256 of the tensors of the model, the best model and the kept states, of pictures, and the lines of figures."""
+    """SHA-256 of the tensors of the model, the best model and the states, of pictures, and the lines of figures."""
     files = [out / name for name in COMPARED]
     for kind in ("states/*/*.safetensors", "best/*.safetensors", "sheets/*.png"):
         files += sorted(out.glob(kind))
@@ -138,7 +138,7 @@ def main() -> None:
         "Killed runs end with the same bytes",
         f"`biggan train {' '.join(TRAIN + LENGTH)}` was killed with SIGKILL and started again, up to "
         f"{asked.per_run} times a run: half of the kills at random instants between its start and its end, half while "
-        "a save was seen in progress. Then it ran to its end. Compared are the bytes of the tensors of the model, of the "
+        "a save was seen in progress. Then it ran to its end. Compared are the bytes of the tensors of the model, the "
         "best model and of all kept states, of samples and sheets, and the figures of every step.",
         {
             "SIGKILLs": tally.kills,
