@@ -24,6 +24,7 @@ ORDER = [
     "interop",
     "opening",
     "overseer",
+    "run_model",
     "run_record",
     "sitting",
     "rescue",

@@ -50,7 +50,8 @@ def go_back(sitting: Sitting, verdict: Verdict) -> None:
     pictures = [lead(lambda: overseer.picture(f"{number:03}-collapsed"))]
     run.reset()
     sitting.restore(lead(lambda: _usable(sitting.out, verdict)))
-    sitting.seconds_before, sitting.made, sitting.looked = seconds, None, None
+    sitting.seconds_before, sitting.looked = seconds, None
+    sitting.model.forget()
     run.course, overseer.guard.incidents = course, number
     if sitting.keeper:
         sitting.keeper.go_back(sitting.seconds, speed)

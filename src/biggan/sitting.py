@@ -12,38 +12,29 @@ import io
 import math
 import time
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from biggan import __version__, atomic
+from biggan import atomic
 from biggan.data.packed import Packed
 from biggan.distributed.collective import broadcast, highest, lead, mean_figures
 from biggan.distributed.processes import rank
-from biggan.distributed.watchdog import patient
 from biggan.errors import Diverged, Interrupted, ModelError, out_of_memory
 from biggan.models.bundle import Bundle, load_bundle, save_bundle
 from biggan.models.network import Discriminator, Generator
-from biggan.models.spectral import settle
-from biggan.models.statistics import standing_statistics
-from biggan.overseer import Overseer, Unhealthy, nearest_average
-from biggan.sampling.drawn import Drawn
-from biggan.sampling.pipeline import Pipeline
+from biggan.overseer import Overseer, Unhealthy
+from biggan.run_model import RunModel
 from biggan.training import state, transfer
 from biggan.training.interrupt import StopRequest
 from biggan.training.loop import Figures, Training
 from biggan.training.monitor import Monitor
 from biggan.training.pace import Timekeeper
-from biggan.training.probe import PICTURES
 from biggan.training.trackers import Track, Tracker
 from biggan.training.transfer import Origin
 
 SHEETS = "sheets"
-SHEET_CLASSES, SHEET_COLUMNS = 16, 10  # classes on a sheet at most, pictures of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +91,14 @@ class Sitting:
         keeper: Timekeeper | None = None,
         held_out: Packed | None = None,
     ) -> None:
-        self.run, self.out, self.packed, self.source, self.stop, self.watch = run, out, packed, source, stop, watch
+        self.run, self.out, self.packed, self.stop, self.watch = run, out, packed, stop, watch
         self.monitor, self.origin, self.keeper = Monitor(out), origin, keeper
         self.began = time.monotonic()
         self.until = math.inf if max_seconds is None else self.began + max_seconds
         self.seconds_before, self.ended = 0.0, False
-        self.made: tuple[int, Bundle] | None = None  # images shown, and the model then
-        self.drawn: Drawn | None = None  # its pictures
         self.overseer = Overseer(run, out, packed, held_out)
+        self.model = RunModel(run, packed, source, self.overseer, self.say, lambda: self.seconds)
         self.tracker = Tracker(out, self.say) if track == "tensorboard" and rank() == 0 else None
-        self.distances: dict[float, float] | None = None  # of the averages' pictures, at the end
         self.looked: int | None = None  # images at the last look
         self.seen: dict[str, float] = {}  # what it saw, for who follows
 
@@ -226,12 +215,12 @@ class Sitting:
             self._sheet()
 
     def _sheet(self) -> None:
-        bundle, run = self.bundle(), self.run
+        bundle, run = self.model.bundle(), self.run
         lead(lambda: self._write_sheet(run.images, bundle))
 
     def _write_sheet(self, images: int, bundle: Bundle) -> None:
         png = io.BytesIO()
-        self.picture(bundle).sheet().save(png, "PNG")
+        self.model.picture(bundle).sheet().save(png, "PNG")
         atomic.write_bytes(self.out / SHEETS / f"{images:012}.png", png.getvalue())
 
     def save(self, run: Training, figures: Figures) -> None:
@@ -248,8 +237,8 @@ class Sitting:
         self._require_finite()
         if run.done:
             lead(self._save_state)
-        bundle = self.bundle()
-        lead(lambda: self.overseer.keep_best(bundle, lambda: self.picture(bundle).sheet(), self._to_choose_by))
+        bundle, model = self.model.bundle(), self.model
+        lead(lambda: self.overseer.keep_best(bundle, lambda: model.picture(bundle).sheet(), model.to_choose_by))
         if run.done:
             self._sheet()
         self.save_here()
@@ -262,8 +251,8 @@ class Sitting:
     def save_here(self) -> None:
         """Saves a state and the model where the run happens to be; raises as `save`."""
         self.save_state()
-        bundle = self.bundle()  # slow, so after the state; `complete` makes up for a kill in between
-        lead(lambda: save_bundle(self.out, bundle, self.picture(bundle).sheet()))
+        bundle = self.model.bundle()  # slow, so after the state; `complete` makes up for a kill in between
+        lead(lambda: save_bundle(self.out, bundle, self.model.picture(bundle).sheet()))
 
     def _tensors(self) -> dict[str, dict[str, Tensor]]:
         run = self.run
@@ -323,69 +312,3 @@ class Sitting:
         text = f"Stopped after {images:,} images with everything saved in {self.out}"
         self.monitor.note(text)
         raise Interrupted(f"{text}; the same command goes on from there.", exit_code)
-
-    def bundle(self) -> Bundle:
-        """The model as it is, with fresh standing statistics (all tables at the end of a run)."""
-        if self.made is None or self.made[0] != self.run.images:
-            G = deepcopy(self.average())
-            G.compute_dtype = None
-            settle(G)
-            if self.run.done:
-                self.say("Measuring the model's statistics for every truncation, which takes a while ...")
-            with patient():
-                statistics = standing_statistics(G, full=self.run.done)
-            G.use_statistics(statistics.row())
-            bundle = Bundle(G, self.run.D, self.packed.class_names, statistics, self.summary())
-            self.made, self.drawn = (self.run.images, bundle), None
-        return self.made[1]
-
-    def average(self) -> Generator:
-        """The averaged G that is the model: of several, the first until the end, and then the best by measurement."""
-        run = self.run
-        if not run.done or not run.G_more:
-            return run.G_ema
-        if self.distances is None:
-            self.distances = lead(self.overseer.compare_averages)
-        return run.averages[nearest_average(self.distances)]
-
-    def picture(self, bundle: Bundle) -> Drawn:
-        """Pictures of what `bundle` gave, drawn once."""
-        if self.drawn is None:
-            self.drawn = self._pictures(bundle, SHEET_COLUMNS)
-        return self.drawn
-
-    def _to_choose_by(self, bundle: Bundle) -> Tensor:
-        each = -(-PICTURES // max(len(self._sheet_classes), 1))
-        if each <= SHEET_COLUMNS and self.made and bundle is self.made[1]:
-            return self.picture(bundle).x
-        return self._pictures(bundle, max(each, SHEET_COLUMNS)).x
-
-    def _pictures(self, bundle: Bundle, each: int) -> Drawn:
-        return Pipeline(bundle)(self._sheet_classes or None, num_images=each)
-
-    @property
-    def _sheet_classes(self) -> list[int]:
-        return list(range(min(len(self.packed.class_names), SHEET_CLASSES)))
-
-    def summary(self) -> dict[str, Any]:
-        """What the model's config says of its training."""
-        train = self.run.config.train
-        return {
-            "data": self.source,
-            "images": self.run.images,
-            "iterations": self.run.iteration,
-            "batch_size": train.batch_size,
-            "seed": train.seed,
-            "precision": train.precision,
-            "seconds": round(self.seconds, 1),
-            **self._averages(),
-            "versions": {"biggan": __version__, "torch": torch.__version__},
-        }
-
-    def _averages(self) -> dict[str, Any]:
-        """Which average was taken and by what distances, where there was a choice."""
-        found = self.distances
-        if found is None:
-            return {}
-        each = {f"{decay:g}": round(value, 4) for decay, value in found.items()}
-        return {"ema_decay": nearest_average(found), "distances_of_averages": each}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from biggan.reporting.history import History, Incident
 from biggan.reporting.pictures import Picture, arranged, found, opened
+from biggan.run_model import SHEET_CLASSES, SHEET_COLUMNS
 from biggan.sampling.grids import cut
-from biggan.sitting import SHEET_CLASSES, SHEET_COLUMNS
 
 MOST_FRAMES = 24
 MOST_BYTES = 2_400_000  # of all frames in the page; fewer frames are shown where they would take more
