@@ -26,6 +26,7 @@ import biggan
 from biggan import atomic, workflow
 from biggan.config import Data
 from biggan.data.packed import prepare
+from biggan.errors import Collapsed
 from biggan.sitting import Watch
 from biggan.training.budget import LADDER
 
@@ -59,7 +60,10 @@ def measured(work: Path, name: str, seconds: int, label: str, fixed: dict[str, o
     out, load = work / "runs" / place.stem, os.getloadavg()[0]
     print(f"{time.strftime('%H:%M:%S')} {place.stem}", flush=True)
     mirrored = {"mirror": True} if name in MIRRORED else {}
-    workflow.train(train, out, budget=f"{seconds}s", fixed={**mirrored, **fixed}, watch=Watch(say=print))
+    try:
+        workflow.train(train, out, budget=f"{seconds}s", fixed={**mirrored, **fixed}, watch=Watch(say=print))
+    except Collapsed as error:  # as runs of some settings drawn at random do
+        print(error)
     pipe = biggan.load(out)
     packs = [
         prepare(source, pipe.config.resolution, Data(channels=pipe.config.image_channels)) for source in (train, test)

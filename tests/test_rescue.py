@@ -242,6 +242,15 @@ def test_a_lasting_cause_ends_the_run_with_the_best_model(tmp_path: Path) -> Non
     assert biggan.load(tmp_path).bundle.training["images"] == 240
 
 
+def test_a_run_that_collapses_before_its_first_save_leaves_a_best_model(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        train(tmp_path, once(48, stop))
+    assert not (tmp_path / "best").exists()
+    with pytest.raises(Collapsed, match="the best model, of 48 images, is in"):
+        train(tmp_path, once(64), incidents=0)
+    assert digests(tmp_path / "best") == digests(tmp_path)
+
+
 @pytest.mark.parametrize("bare", [False, True], ids=["without guard", "without record"])
 def test_a_guard_that_comes_later_goes_back_to_what_was_saved_before(
     tmp_path: Path, diverged: Path, bare: bool

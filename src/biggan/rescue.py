@@ -59,7 +59,10 @@ def go_back(sitting: Sitting, verdict: Verdict) -> None:
     incident = {"incident": number, "images": at, "rule": verdict.rule, "reason": verdict.reason}
     remedy = {"back_to": run.images, "remedy": changed, "pictures": pictures}
     lead(lambda: overseer.note({**incident, **remedy}))
-    sitting.save_here()
+    if lead(lambda: overseer.best is None):  # it collapsed before anything was saved, and may not come as far again
+        sitting.save(run, {})
+    else:
+        sitting.save_here()
     sitting.say(f"Back to {run.images:,} images, with {changed}.")
     check(sitting)
 
