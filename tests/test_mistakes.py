@@ -149,6 +149,7 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
     ),
     "two channels": (train("--channels", "2"), "--channels is 2"),
     "too large": (train("--g-widths", "60000", "60000", "60000", "60000"), "one image at a time"),
+    "name too long": (on("info", "x" * 300), "cannot be used (File name too long); give another."),
     # drawing
     "unknown class": (sample("--classes", "Sneeker"), "Sneaker"),
     "class number": (sample("--classes", "7"), "7"),

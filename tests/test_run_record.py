@@ -9,16 +9,16 @@ from biggan.budgeting import Budget
 from biggan.config import Data
 from biggan.config_json import from_json
 from biggan.errors import ConfigError, ModelError
-from biggan.run_record import RUN, image_settings, note_total
+from biggan.run_record import RUN, note_total, record_of_images
 
 
 def test_images_are_measured_as_the_run_made_them_also_those_of_its_best_model(tmp_path: Path) -> None:
-    assert image_settings(None) == image_settings(tmp_path) == (None, None)
+    assert record_of_images(None) == record_of_images(tmp_path) == (None, None)
     settings, data = {"data": {"crop": "pad", "background": "black"}}, {"sha256": "0a1b"}
     atomic.write_json(tmp_path / RUN, {"config": settings, "data": data})
     padded = Data(crop="pad", background="black")
-    assert image_settings(tmp_path) == image_settings(tmp_path / "best") == (padded, "0a1b")
-    assert image_settings(tmp_path / "other") == (None, None)
+    assert record_of_images(tmp_path) == record_of_images(tmp_path / "best") == (padded, "0a1b")
+    assert record_of_images(tmp_path / "other") == (None, None)
 
 
 def test_a_length_that_was_settled_replaces_the_first_and_nothing_else(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from biggan.interop.recognise import is_foreign
 from biggan.models.bundle import Bundle, write_card
 from biggan.models.measured import append
 from biggan.opening import load
-from biggan.run_record import image_settings
+from biggan.run_record import record_of_images
 from biggan.sampling.pipeline import Pipeline
 from biggan.training.hardware import pick_device
 from biggan.training.interrupt import StopRequest
@@ -118,7 +118,7 @@ def _packs(
         ConfigError: The training images are not those of the model's run.
     """
     given: dict[Split, str | Path | None] = {"train": data, "test": test_data}
-    settings, trained_on = image_settings(pipe.bundle.path)
+    settings, trained_on = record_of_images(pipe.bundle.path)
     wanted = replace(settings or Data(), channels=pipe.config.image_channels)
     packs = {
         split: prepare(str(source), pipe.config.resolution, wanted, packing, flag=FLAGS[split])

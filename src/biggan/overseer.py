@@ -37,9 +37,7 @@ BEST, INCIDENTS = "best", "incidents"
 LOOK_IMAGES = 1_250  # images between looks, at least: at 1,000 they took more than 3 % of the time of small networks
 LOOK_ITERATIONS = 15  # iterations, at least: no more than 1,000 images of a batch of 32 with two D steps
 AVERAGE_PICTURES = 640  # drawn to compare averages by, as many as there are real ones
-TRAINED_PIXELS = (
-    96  # at which a trained network looks at pictures: at 64 it orders averages otherwise than `evaluate` does
-)
+TRAINED_PIXELS = 96  # at which a trained network looks; at 64 it orders averages otherwise than the judges
 LEAST_DRAWN = 30  # images of a class between looks, from which its mean output says something
 AVERAGE_LOOKS, SELDOM_LOOKS = 8, 32  # looks between those at the averaged G, and at spectra and by a trained network
 LEADERS: dict[str, Leader] = {"ahead": "D", "beaten": "G"}  # by the rule that says so, who has outrun the other

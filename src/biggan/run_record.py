@@ -80,7 +80,7 @@ def begin(
     atomic.write_json(out / RUN, {**values, "class_names": packed.class_names, "processor": platform.processor()})
 
 
-def image_settings(folder: Path | None) -> tuple[Data | None, str | None]:
+def record_of_images(folder: Path | None) -> tuple[Data | None, str | None]:
     """How the run in a folder, or the one whose best model is in it, brings its images to size, and their SHA-256.
 
     Each is None if not recorded.
@@ -126,10 +126,11 @@ def _same_start(before: Any, now: dict[str, str] | None) -> None:
 
 
 def _same_settings(before: Config, now: Config) -> None:
+    free = FREE_ON_RESUME.union(FROM_DATA)
     for part in dataclasses.fields(Config):
         old, new = getattr(before, part.name), getattr(now, part.name)
         for field in dataclasses.fields(old):
             was, is_ = getattr(old, field.name), getattr(new, field.name)
-            if was != is_ and field.name not in FREE_ON_RESUME.union(FROM_DATA):
+            if was != is_ and field.name not in free:
                 began, given = (" ".join(flag(field.name, value)) for value in (was, is_))
                 raise ConfigError(f"This run began with {began}, not with {given}; give that, or another --out.")

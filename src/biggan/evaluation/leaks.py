@@ -75,9 +75,8 @@ class _Usual:
     def __init__(self, real: Tensor) -> None:
         numbers = self._numbers(real)
         self.mean = numbers.mean(0)
-        covariance = torch.cov(numbers.T) + 1e-4 * torch.eye(
-            numbers.shape[1], dtype=numbers.dtype, device=numbers.device
-        )
+        covariance = torch.cov(numbers.T)
+        covariance.diagonal().add_(1e-4)
         self.inverse = torch.linalg.inv(covariance)
 
     def _numbers(self, x: Tensor) -> Tensor:
