@@ -129,12 +129,12 @@ def test_while_vectors_are_held_forwards_and_gradients_are_the_same(norm):
             for _ in range(2):
                 with vectors_held(nn.Sequential(layer)):
                     found += [layer(x), *torch.autograd.grad(layer(x).cos().sum(), layer.weight)]
-                assert (layer.pair is None) == norm.per_forward  # held to the end of the outer block
+                assert (layer.held is None) == norm.per_forward  # held to the end of the outer block
         for _ in range(2):
             expected += [other(x), *torch.autograd.grad(other(x).cos().sum(), other.weight)]
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
         assert_all_close(buffers(layer), buffers(other), atol=0)
-        assert layer.pair is None
+        assert layer.held is None
 
 
 def test_layers_side_by_side_iterate_as_each_alone():

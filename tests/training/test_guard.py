@@ -35,7 +35,7 @@ COLLAPSES = {
     "poor": {"diversity": 0.1},
     "unreal": {"fake 2": -1.4},
     "mute": {"d_real_std": 0.01, "d_fake_std": 0.01},
-    "beaten": {"d_fake": 0.3},
+    "beaten": {"d_fake": 0.5},
     "blended": {"recognised": 0.3},
     "ahead": {"flat_real": 1.0, "flat_fake": 0.97},
     "rise": {"distance": 0.95},
@@ -174,8 +174,8 @@ def test_a_d_that_has_the_same_to_say_of_real_and_drawn_images_within_its_noise_
     spread = HEALTHY["d_real_std"] + HEALTHY["d_fake_std"]
     guard, beaten = after_healthy(), after_healthy()
     for i in range(31, 51):
-        assert guard.judge(i * STEP, HEALTHY | {"d_real": -0.39, "d_fake": -0.39 + 0.04 * spread}) is None
-    verdicts = [beaten.judge(i * STEP, HEALTHY | {"d_real": -0.39, "d_fake": -0.39 + 0.06 * spread}) for i in (31, 32)]
+        assert guard.judge(i * STEP, HEALTHY | {"d_real": -0.39, "d_fake": -0.39 + 0.19 * spread}) is None
+    verdicts = [beaten.judge(i * STEP, HEALTHY | {"d_real": -0.39, "d_fake": -0.39 + 0.21 * spread}) for i in (31, 32)]
     assert [verdict and verdict.rule for verdict in verdicts] == [None, "beaten"]
 
 

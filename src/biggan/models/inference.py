@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from biggan.models.biggan import GeneratorBlock
-from biggan.models.layers import AffineNorm, Attention, ClassTable, ConditionalNorm, Norm, norms
+from biggan.models.layers import AffineNorm, Attention, ClassTable, ConditionalNorm, Norm, attended, norms
 from biggan.models.network import BOTTOM, Generator
 from biggan.models.resample import UpConv2d, up_kernel
 from biggan.models.spectral import SpectralConv2d, SpectralLinear
@@ -35,7 +35,6 @@ OPERATORS = (  # of torch's own use, so not there for sure
     "_reorder_convolution_weight",
     "_reorder_convolution_transpose_weight",
 )
-ROWS = 256  # of attention's scores at once: a megabyte of 32 x 32 keys
 
 
 def inference_ready(
@@ -232,22 +231,6 @@ class _Attention(nn.Module):
         seen = attended(query, key, value)
         y: Tensor = x + self.o(seen.mT.reshape(len(x), -1, *x.shape[2:]))
         return y
-
-
-def attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """`softmax(query key') value`: (N, P, D), (N, Q, D), (N, Q, E) -> (N, P, E).
-
-    On a CPU without gradients a few rows at a time, so that their scores stay in the caches: torch's own has kernels
-    only for D = E there, and without them writes all P x Q scores several times over.
-    """
-    if torch.is_grad_enabled() or query.device.type != "cpu":
-        q, k, v = (part.unsqueeze(1) for part in (query, key, value))
-        return F.scaled_dot_product_attention(q, k, v, scale=1.0).squeeze(1)
-    seen = value.new_empty(len(query), query.shape[1], value.shape[2])
-    for i, those in enumerate(seen):
-        for rows, out in zip(query[i].split(ROWS), those.split(ROWS), strict=True):
-            torch.mm((rows @ key[i].mT).softmax(1), value[i], out=out)
-    return seen
 
 
 class _Unfolded(nn.Module):

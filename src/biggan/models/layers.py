@@ -19,6 +19,8 @@ from biggan.models.spectral import SpectralConv2d, SpectralSettings, settle
 
 Kind = Literal["batch", "instance", "none"]
 
+FEW_KEYS = 256  # of attention in training, below which the scores are written
+
 
 def affine(x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
     """gain * x + bias in x's precision."""
@@ -158,12 +160,23 @@ class Attention(nn.Module):
         self.gamma = nn.Parameter(torch.tensor(0.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        query = self.theta(x).flatten(2).mT.unsqueeze(1)  # (N, 1, HW, C/8)
-        key = F.max_pool2d(self.phi(x), 2).flatten(2).mT.unsqueeze(1)  # (N, 1, HW/4, C/8)
-        value = F.max_pool2d(self.g(x), 2).flatten(2).mT.unsqueeze(1)  # (N, 1, HW/4, C/2)
-        seen = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-        y: Tensor = self.gamma * self.o(seen.squeeze(1).mT.reshape(len(x), -1, *x.shape[2:]))
+        query = self.theta(x).flatten(2).mT  # (N, HW, C/8)
+        key = F.max_pool2d(self.phi(x), 2).flatten(2).mT  # (N, HW/4, C/8)
+        value = F.max_pool2d(self.g(x), 2).flatten(2).mT  # (N, HW/4, C/2)
+        y: Tensor = self.gamma * self.o(attended(query, key, value).mT.reshape(len(x), -1, *x.shape[2:]))
         return y + x
+
+
+def attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """`softmax(query key') value`: (N, P, D), (N, Q, D), (N, Q, E) -> (N, P, E).
+
+    Queries and keys are filled up with zeros to E numbers, which changes no product: torch's kernels that never write
+    the P x Q scores want D = E. On a CPU the gradient of few keys is sooner had from the scores.
+    """
+    if key.shape[1] >= FEW_KEYS or not torch.is_grad_enabled():
+        query, key = (F.pad(part, (0, value.shape[2] - part.shape[2])) for part in (query, key))
+    q, k, v = (part.unsqueeze(1) for part in (query, key, value))
+    return F.scaled_dot_product_attention(q, k, v, scale=1.0).squeeze(1)
 
 
 @torch.no_grad()

@@ -30,16 +30,16 @@ def spread(flipped: bool, device: torch.device, dtype: torch.dtype) -> Tensor:
     return _spread(flipped, device, dtype)
 
 
-def _widen(weight: Tensor, flipped: bool) -> Tensor:
-    """K (a, b, 4, 4) of W (a, b, 3, 3), channels_last, as convolutions want it."""
+def _widen(weight: Tensor, flipped: bool, share: float) -> Tensor:
+    """K (a, b, 4, 4) of W (a, b, 3, 3), times `share`; channels_last, as convolutions want it."""
     a, b = weight.shape[:2]
-    matrix = spread(flipped, weight.device, weight.dtype).mT.expand(a, 16, 9)
-    return matrix.bmm(weight.permute(0, 2, 3, 1).reshape(a, 9, b)).view(a, 4, 4, b).permute(0, 3, 1, 2)
+    matrix = share * spread(flipped, weight.device, weight.dtype).mT
+    return matrix.expand(a, 16, 9).bmm(weight.permute(0, 2, 3, 1).reshape(a, 9, b)).view(a, 4, 4, b).permute(0, 3, 1, 2)
 
 
 def up_kernel(weight: Tensor) -> Tensor:
     """The transposed convolution's kernel (in, out, 4, 4) for a 3×3 kernel (out, in, 3, 3) behind a doubling."""
-    return _widen(weight.transpose(0, 1), flipped=True)
+    return _widen(weight.transpose(0, 1), flipped=True, share=1)
 
 
 def up_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -60,7 +60,7 @@ def up_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def down_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`avg_pool2(conv3x3(x))` as one kernel; arguments as `up_conv`, returns (N, out, H/2, W/2)."""
-    kernel = (_widen(weight, flipped=False) / 4).to(x.dtype)
+    kernel = _widen(weight, flipped=False, share=1 / 4).to(x.dtype)
     return F.conv2d(x, kernel, None if bias is None else bias.to(x.dtype), stride=2, padding=1)
 
 

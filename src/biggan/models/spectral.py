@@ -16,6 +16,7 @@ earlier ones; only σ₀ normalises. Not here: torch's parametrization, which ha
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +36,17 @@ class SpectralSettings:
     keep_v: bool = False
 
 
+class Singular(NamedTuple):
+    """A singular value of a weight and its vectors, as a power iteration finds them."""
+
+    u: Tensor
+    """Left, (1, out), of length one."""
+    v: Tensor
+    """Right, (1, rest), of length one."""
+    sigma: Tensor
+    """v Wᵀ uᵀ, ()."""
+
+
 def _units(xs: list[Tensor], earlier: list[list[Tensor]], eps: float) -> list[Tensor]:
     """Each x (1, n) made orthogonal to its unit rows in `earlier` and of length one (eps bounds the divisor)."""
     for ys in earlier:
@@ -45,10 +57,8 @@ def _units(xs: list[Tensor], earlier: list[list[Tensor]], eps: float) -> list[Te
 
 
 @torch.no_grad()
-def power_iterations(
-    weights: Sequence[Tensor], us: Sequence[Sequence[Tensor]], eps: float
-) -> tuple[list[tuple[Tensor, ...]], list[tuple[Tensor, ...]]]:
-    """One power iteration of each singular pair of several weights, side by side.
+def power_iterations(weights: Sequence[Tensor], us: Sequence[Sequence[Tensor]], eps: float) -> list[list[Singular]]:
+    """One power iteration of each singular value of several weights, side by side.
 
     Args:
         weights: W of each, (out, rest).
@@ -56,14 +66,39 @@ def power_iterations(
         eps: Smallest length to divide by.
 
     Returns:
-        New left vectors (1, out) and right vectors (1, rest) of each weight, of length one.
+        Those of each weight.
     """
     new_us: list[list[Tensor]] = []
     new_vs: list[list[Tensor]] = []
+    found: list[list[Singular]] = [[] for _ in weights]
     for kth in zip(*us, strict=True):
         new_vs.append(_units([u @ w for u, w in zip(kth, weights, strict=True)], new_vs, eps))
-        new_us.append(_units([v @ w.mT for v, w in zip(new_vs[-1], weights, strict=True)], new_us, eps))
-    return list(zip(*new_us, strict=True)), list(zip(*new_vs, strict=True))
+        xs = [v @ w.mT for v, w in zip(new_vs[-1], weights, strict=True)]
+        new_us.append(_units(xs, new_us, eps))
+        for values, u, v, x in zip(found, new_us[-1], new_vs[-1], xs, strict=True):
+            values.append(Singular(u, v, (x @ u.mT).squeeze()))
+    return found
+
+
+class _Normalised(torch.autograd.Function):
+    """W / σ for σ = v Wᵀ uᵀ, in a precision to compute in.
+
+    From the gradient Γ of W / σ that of W is Γ/σ − ⟨Γ, W⟩/σ² uᵀv: half of the passes over wide weights, and one more
+    tensor of their size, where autograd goes through the quotient and σ one by one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, u: Tensor, v: Tensor, sigma: Tensor, dtype: torch.dtype) -> Tensor:
+        ctx.save_for_backward(weight, u, v, sigma)
+        return (weight / sigma).to(dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        weight, u, v, sigma = ctx.saved_tensors
+        own = torch.empty_like(weight, memory_format=torch.contiguous_format).copy_(gradient).div_(sigma)
+        along = torch.dot(own.flatten(), weight.flatten()) / sigma
+        own.flatten(1).addr_(-along * u[0], v[0])
+        return own, None, None, None, None
 
 
 class _Spectral(nn.Module):
@@ -71,7 +106,7 @@ class _Spectral(nn.Module):
 
     weight: Tensor
     norm: SpectralSettings | None
-    pair: tuple[Tensor, Tensor] | None = None
+    held: Singular | None = None
 
     def _prepare(self, norm: SpectralSettings | None) -> None:
         self.norm = norm
@@ -85,16 +120,17 @@ class _Spectral(nn.Module):
         """The stored u of the first singular values."""
         return [self.get_buffer(f"u{i}") for i in range(count)]
 
-    def normalised_weight(self) -> Tensor:
-        """W / σ₀(W), of W's shape; W itself where the layer is not normalised."""
+    def normalised_weight(self, dtype: torch.dtype | None = None) -> Tensor:
+        """W / σ₀(W), of W's shape, in `dtype` or its own; W itself where the layer is not normalised."""
+        dtype = dtype or self.weight.dtype
         if self.norm is None:
-            return self.weight
-        u, v = self.pair or self._find_pair(self.norm)
-        return self.weight / (v @ self.weight.flatten(1).mT @ u.mT).squeeze()
+            return self.weight.to(dtype)
+        normalised: Tensor = _Normalised.apply(self.weight, *(self.held or self._found(self.norm)), dtype)
+        return normalised
 
-    def _find_pair(self, norm: SpectralSettings) -> tuple[Tensor, Tensor]:
+    def _found(self, norm: SpectralSettings) -> Singular:
         writes = self.training and norm.per_forward
-        return (_write if writes else _pairs)(norm, [self])[0]
+        return (_write if writes else _first)(norm, [self])[0]
 
 
 def _layers(network: nn.Module) -> dict[SpectralSettings, list[_Spectral]]:
@@ -106,28 +142,30 @@ def _layers(network: nn.Module) -> dict[SpectralSettings, list[_Spectral]]:
     return found
 
 
-def _pairs(norm: SpectralSettings, layers: Sequence[_Spectral]) -> list[tuple[Tensor, Tensor]]:
-    """u and v of each layer with which to compute where nothing is written."""
-    if norm.keep_v:
-        return [(layer.get_buffer("u0"), layer.get_buffer("v0")) for layer in layers]
+@torch.no_grad()
+def _first(norm: SpectralSettings, layers: Sequence[_Spectral]) -> list[Singular]:
+    """The first singular value of each layer with which to compute where nothing is written."""
     matrices = [layer.weight.flatten(1) for layer in layers]
-    us, vs = power_iterations(matrices, [layer.left_vectors(1) for layer in layers], norm.eps)
-    return [(u, v) for (u,), (v,) in zip(us, vs, strict=True)]
+    if norm.keep_v:
+        pairs = [(layer.get_buffer("u0"), layer.get_buffer("v0")) for layer in layers]
+        return [Singular(u, v, (v @ w.mT @ u.mT).squeeze()) for (u, v), w in zip(pairs, matrices, strict=True)]
+    found = power_iterations(matrices, [layer.left_vectors(1) for layer in layers], norm.eps)
+    return [values[0] for values in found]
 
 
 @torch.no_grad()
-def _write(norm: SpectralSettings, layers: Sequence[_Spectral]) -> list[tuple[Tensor, Tensor]]:
-    """Iterates, stores each layer's u and singular values, and gives their first pairs."""
+def _write(norm: SpectralSettings, layers: Sequence[_Spectral]) -> list[Singular]:
+    """Iterates, stores each layer's u and singular values, and gives the first ones."""
     matrices = [layer.weight.flatten(1) for layer in layers]
     for _ in range(norm.num_iterations):
-        us, vs = power_iterations(matrices, [layer.left_vectors(norm.num_values) for layer in layers], norm.eps)
-        for layer, matrix, lefts, rights in zip(layers, matrices, us, vs, strict=True):
-            for i, (u, v) in enumerate(zip(lefts, rights, strict=True)):
+        found = power_iterations(matrices, [layer.left_vectors(norm.num_values) for layer in layers], norm.eps)
+        for layer, values in zip(layers, found, strict=True):
+            for i, (u, _, sigma) in enumerate(values):
                 layer.get_buffer(f"u{i}").copy_(u)
-                layer.get_buffer(f"sv{i}").copy_((v @ matrix.mT @ u.mT).reshape(1))
+                layer.get_buffer(f"sv{i}").fill_(sigma)
             if norm.keep_v:
-                layer.get_buffer("v0").copy_(rights[0])
-    return [(lefts[0], rights[0]) for lefts, rights in zip(us, vs, strict=True)]
+                layer.get_buffer("v0").copy_(values[0].v)
+    return [values[0] for values in found]
 
 
 class SpectralConv2d(_Spectral, nn.Conv2d):
@@ -153,7 +191,7 @@ class SpectralConv2d(_Spectral, nn.Conv2d):
     def weight_and_bias(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """The normalised weight and the bias, for computing in `dtype`."""
         bias = None if self.bias is None else self.bias[: self.used].to(dtype)
-        return self.normalised_weight()[: self.used].to(dtype), bias
+        return self.normalised_weight(dtype)[: self.used], bias
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.weight_and_bias(x.dtype)
@@ -192,17 +230,17 @@ def vectors_held(*networks: nn.Module) -> Iterator[None]:
         (norm, layers)
         for network in networks
         for norm, layers in _layers(network).items()
-        if not norm.per_forward and layers[0].pair is None
+        if not norm.per_forward and layers[0].held is None
     ]
     try:
         for norm, layers in groups:
-            for layer, pair in zip(layers, _pairs(norm, layers), strict=True):
-                layer.pair = pair
+            for layer, found in zip(layers, _first(norm, layers), strict=True):
+                layer.held = found
         yield
     finally:
         for _, layers in groups:
             for layer in layers:
-                layer.pair = None
+                layer.held = None
 
 
 def advance(network: nn.Module) -> None:

@@ -5,7 +5,6 @@ a straight line in the microbatch, so two walks, of microbatches of 2 and 3, giv
 takes (`trial.py`), what a machine has (`hardware.py`), many devices (`planning.py`).
 """
 
-import contextlib
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +28,12 @@ from biggan.training.adaptive import Adaptive
 from biggan.training.augment import NUMBERS
 from biggan.training.hardware import compute_dtype
 from biggan.training.steps import DBatch, GBatch, discriminator_step, generator_step
+
+_aten = torch.ops.aten
+COUNTED_AS = {  # torch counts what these do on GPUs alone
+    _aten._scaled_dot_product_flash_attention_for_cpu: _aten._scaled_dot_product_flash_attention,
+    _aten._scaled_dot_product_flash_attention_for_cpu_backward: _aten._scaled_dot_product_flash_attention_backward,
+}
 
 
 class Kernel(NamedTuple):
@@ -89,7 +94,7 @@ class Recorder(TorchDispatchMode):
 def _kernel(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Kernel:
     from torch.utils.flop_counter import flop_registry
 
-    packet, name = func.overloadpacket, func.overloadpacket.__name__
+    packet, name = COUNTED_AS.get(func.overloadpacket, func.overloadpacket), func.overloadpacket.__name__
     macs = flop_registry[packet](*args, **kwargs, out_val=out) // 2 if packet in flop_registry else 0
     if name.startswith("convolution"):
         weight, transposed = (args[2], args[7]) if name == "convolution_backward" else (args[1], args[6])
@@ -98,15 +103,21 @@ def _kernel(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) 
 
 
 class _Attention(TorchFunctionMode):
-    """Attention as a GPU runs it, without the matrix of all pairs of pixels."""
+    """Attention without the matrix of all pairs of pixels, as GPUs run it, and CPUs where D = E (`layers.attended`)."""
+
+    def __init__(self, gpu: bool) -> None:
+        super().__init__()
+        self.gpu = gpu
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         given = kwargs or {}
-        if func is not F.scaled_dot_product_attention:
+        if func is not F.scaled_dot_product_attention or not (self.gpu or args[0].shape[-1] == args[2].shape[-1]):
             return func(*args, **given)
-        return torch.ops.aten._scaled_dot_product_efficient_attention(*args, None, True, 0.0, False, **given)[0]
+        if self.gpu:
+            return _aten._scaled_dot_product_efficient_attention(*args, None, True, 0.0, False, **given)[0]
+        return _aten._scaled_dot_product_flash_attention_for_cpu(*args, 0.0, False, **given)[0]
 
 
 class _Still:
@@ -175,7 +186,7 @@ def walk(
         model: The networks.
         optim: Losses and regularisation.
         precision: As in `config.Train`; all but bfloat16 counts as float32.
-        gpu: Attention as GPUs have it, without the matrix of all pairs of pixels.
+        gpu: Attention as GPUs have it, always without the matrix of all pairs of pixels.
         count: Microbatches, 1 or 2; every further one is as the second.
         recompute: As in `config.Train`.
         augment: What D sees, and its penalties.
@@ -211,7 +222,7 @@ def _record(
         u, adaptive = torch.zeros(2 * microbatch, NUMBERS), Adaptive(augment, x.device)
         for resample in (up_conv, down_conv):  # makes the matrices that these keep for good
             resample(x, torch.zeros(1, model.image_channels, 3, 3), None)
-        with recorder, _Attention() if gpu else contextlib.nullcontext():
+        with recorder, _Attention(gpu):
             if step == "D":
                 x = x.contiguous(memory_format=torch.channels_last)
                 batch = DBatch(x, y, z, y, u if augment.augment else None, u if augment.consistency else None)

@@ -26,10 +26,10 @@ BLENDED = 0.4  # of the usual share of pictures that are nearest to their own cl
 TOLD = 0.25  # of that share above chance, from which classes can be told at all
 FLAT = 0.9  # share of hinge terms without gradient, on real and on drawn images
 LEAD, WIDE = 3.0, 0.5  # D's outputs on real less those on drawn images, by the hinge: times the usual, and at least
-UNREAL = 1.3  # spreads of D's outputs on drawn images, by which those of a class lie below those of all classes
+UNREAL = 1.6  # spreads of D's outputs on drawn images, by which those of a class lie below those of all classes
 BURST = 8.0  # times the usual size of D's outputs
 MUTE = 0.1  # of the usual spread of D's outputs
-BEATEN = 0.05  # of the spread of D's outputs, by which those on drawn images lie above those on real ones
+BEATEN = 0.2  # of the spread of D's outputs, by which those on drawn images lie above those on real ones
 
 APART = "apart "  # before a class's label: how far its pictures are from its real images
 FAKE = "fake "  # before a class's label: D's mean output on its pictures
@@ -208,9 +208,14 @@ class Guard:
             ("burst", burst),
             ("unreal", self._unreal(figures)),
             ("mute", "D says the same of all images" if spread < MUTE * usual_spread else ""),
-            ("beaten", told if -_gap(f) > BEATEN * spread else ""),
+            ("beaten", told if -_gap(f) > BEATEN * spread and self._settled else ""),
             ("ahead", self._ahead(figures) if self.loss == "hinge" else ""),
         ]
+
+    @property
+    def _settled(self) -> bool:
+        """Whether there is a full history: at first G may be ahead of D, and D learns classes one after the other."""
+        return len(self.past.history) == HISTORY
 
     def _ahead(self, figures: Mapping[str, float]) -> str:
         """A complaint about a D that has outrun G, by the measure of the hinge."""
@@ -221,12 +226,9 @@ class Guard:
         return f"D is sure of {flat:.0%} of all images, which teaches G nothing" if flat > FLAT else ""
 
     def _unreal(self, figures: Mapping[str, float]) -> str:
-        """A complaint about the class whose pictures D finds less real than those of all classes.
-
-        At first D learns classes one after the other, so there has to be a full history.
-        """
+        """A complaint about the class whose pictures D finds less real than those of all classes."""
         outputs = {name: value for name, value in figures.items() if name.startswith(FAKE)}
-        if len(outputs) < 2 or len(self.past.history) < HISTORY:
+        if len(outputs) < 2 or not self._settled:
             return ""
         worst = min(outputs, key=lambda name: outputs[name])
         spread = max(figures.get("d_fake_std", math.nan), self._usual("d_fake_std"), 1e-12)

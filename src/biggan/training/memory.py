@@ -158,7 +158,8 @@ def fitted(config: Config, device: torch.device) -> Config:
 
 def keep_freed(config: Config, device: torch.device) -> None:
     """Trades memory for speed on a CPU that has at least twice of what a run can need (`keep_freed_memory`)."""
-    if device.type == "cpu" and 2 * at_most(config, processes()) <= installed_memory(device) / local_processes():
+    ranks, room = processes(), installed_memory(device) / local_processes() / 2
+    if device.type == "cpu" and (at_most(config, ranks) <= room or estimate(config, ranks).memory <= room):
         keep_freed_memory()
 
 

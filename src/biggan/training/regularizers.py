@@ -34,16 +34,19 @@ def orthogonal_penalty(weight: Tensor, kind: Kind) -> Tensor:
 
 
 @torch.no_grad()
-def add_orthogonal_gradient(parameters: Iterable[nn.Parameter], strength: float, kind: Kind) -> None:
+def add_orthogonal_gradient(
+    parameters: Iterable[nn.Parameter], strength: float, kind: Kind, dtype: torch.dtype | None = None
+) -> None:
     """Adds the gradient of `strength * orthogonal_penalty` to every `.grad` of two dimensions or more.
 
     In closed form, 4 (W Wᵀ∘(1−I)) W for the paper's, so that no graph is kept. Where filters are more than their
     numbers it is taken as W (Wᵀ W) less the diagonal's part: G's first layer has 24,576 filters of 20 numbers.
+    Products are taken in `dtype`, if given.
     """
     factor = strength * (2.0 if kind == "reference" else 4.0)
     for parameter in parameters:
         if strength and parameter.ndim > 1 and parameter.grad is not None:
-            matrix = parameter.flatten(1)
+            matrix = parameter.flatten(1).to(dtype or parameter.dtype)
             parameter.grad.add_(_excess_times(matrix, kind).view_as(parameter), alpha=factor)
 
 

@@ -160,7 +160,7 @@ def discriminator_step(
                 tally.add(on_fake, y_fake)
             sign = on_real.detach().float().sign().mean()
             figures.append(torch.cat([d_figures(loss_real, loss_fake, on_real, on_fake), sign[None]]))
-    add_orthogonal_gradient(D.parameters(), optim.ortho_d, optim.ortho_kind)
+    add_orthogonal_gradient(D.parameters(), optim.ortho_d, optim.ortho_kind, D.compute_dtype)
     for parameter in held:
         parameter.grad = torch.zeros_like(parameter)  # Adam leaves it be, and keeps its state in order
     optimizer.step()
@@ -196,7 +196,7 @@ def generator_step(
             losses.append(loss.detach())
     spared = G.get_parameter("shared.weight") if hasattr(G, "shared") else None
     weights = [parameter for parameter in G.parameters() if parameter is not spared]
-    add_orthogonal_gradient(weights, optim.ortho_g, optim.ortho_kind)
+    add_orthogonal_gradient(weights, optim.ortho_g, optim.ortho_kind, G.compute_dtype)
     length = gradient_norm(G.parameters())
     optimizer.step()
     advance(G)

@@ -129,6 +129,6 @@ def _unsettled(network: nn.Module) -> Iterator[str]:
         if "v0" in buffers:
             matrix = module.get_parameter("weight").detach().flatten(1)
             kept = buffers["v0"] @ matrix.mT @ buffers["u0"].mT
-            (us,), (vs,) = power_iterations([matrix], [[buffers["u0"]]], module.norm.eps)
-            if not torch.isclose(kept, vs[0] @ matrix.mT @ us[0].mT, rtol=NEAR, atol=0).all():
+            ((found,),) = power_iterations([matrix], [[buffers["u0"]]], module.norm.eps)
+            if not torch.isclose(kept, found.sigma, rtol=NEAR, atol=0).all():
                 yield name

@@ -83,8 +83,8 @@ def _kept_pairs(G: Generator) -> dict[str, Tensor]:
         if name.endswith(".u0"):
             layer = name.removesuffix(".u0")
             weight = G.get_parameter(f"{layer}.weight").flatten(1)
-            (us,), (vs,) = power_iterations([weight], [[u]], G.config.sn_eps)
-            pairs |= {name: us[0], f"{layer}.v0": vs[0]}
+            ((found,),) = power_iterations([weight], [[u]], G.config.sn_eps)
+            pairs |= {name: found.u, f"{layer}.v0": found.v}
     return pairs
 
 
