@@ -158,6 +158,14 @@ def test_a_slow_collapse_is_traced_to_the_lowest_distance() -> None:
     assert verdicts[-1].good == guard.past.lowest_images <= (10 + HISTORY) * STEP
 
 
+def test_a_jump_that_is_half_of_the_way_back_may_come_back_and_one_that_is_not_goes_back() -> None:
+    falls, swings = after_healthy(), after_healthy()
+    for i, distance in enumerate((80, 5, 3, 0.4, 0.4, 0.4), 31):
+        assert falls.judge(i * STEP, HEALTHY | {"distance": distance}) is None
+    verdicts = [swings.judge(i * STEP, HEALTHY | {"distance": d}) for i, d in enumerate((80, 5, 60), 31)]
+    assert [verdict and (verdict.rule, verdict.good) for verdict in verdicts] == [None, None, ("jump", 30 * STEP)]
+
+
 def test_a_guard_resumes_in_the_middle_of_anything() -> None:
     looks = [healthy(i * STEP) for i in range(1, 12)]
     looks += [HEALTHY | COLLAPSES["jump"], HEALTHY, HEALTHY | COLLAPSES["ahead"]] + [HEALTHY | COLLAPSES["beaten"]] * 3

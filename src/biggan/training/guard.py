@@ -122,7 +122,10 @@ class Guard:
                 past.good[rule] = images
         past.looks += not held
         for rule, words in found.items():
-            if past.counts[rule] >= PATIENCE[rule]:
+            waits = (
+                rule == "jump" and figures["distance"] ** 2 < self._usual("distance") * past.away
+            )  # half of the way back
+            if past.counts[rule] >= PATIENCE[rule] and not waits:
                 return self.incident(images, rule, words)
         if not found and not held and not far:
             self._remember(images, figures)
