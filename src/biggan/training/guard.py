@@ -122,9 +122,7 @@ class Guard:
                 past.good[rule] = images
         past.looks += not held
         for rule, words in found.items():
-            waits = (
-                rule == "jump" and figures["distance"] ** 2 < self._usual("distance") * past.away
-            )  # half of the way back
+            waits = rule == "jump" and self._is_coming_back(figures["distance"])
             if past.counts[rule] >= PATIENCE[rule] and not waits:
                 return self.incident(images, rule, words)
         if not found and not held and not far:
@@ -146,6 +144,10 @@ class Guard:
     def _is_far(self, distance: float) -> bool:
         """Whether pictures are much farther from the real images than usual; not of a distance that is not known."""
         return distance > max(JUMP * self._usual("distance"), NEAR)
+
+    def _is_coming_back(self, distance: float) -> bool:
+        """Whether a distance that jumped is more than half of the way back to the usual one, by ratios."""
+        return distance**2 < self._usual("distance") * self.past.away
 
     def _swing(self, distance: float, jumped: bool) -> None:
         """Follows a distance that jumps, and what it came back from: G at high rates swings, and no collapse does."""
