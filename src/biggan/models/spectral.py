@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 SETTLING = 15  # iterations with which a kept pair settles on new weights, as in torch's parametrization
 
@@ -84,7 +85,7 @@ class _Normalised(torch.autograd.Function):
     """W / σ for σ = v Wᵀ uᵀ, in a precision to compute in.
 
     From the gradient Γ of W / σ that of W is Γ/σ − ⟨Γ, W⟩/σ² uᵀv: half of the passes over wide weights, and one more
-    tensor of their size, where autograd goes through the quotient and σ one by one.
+    tensor of their size, where autograd goes through the quotient and σ one by one. It is differentiated once.
     """
 
     @staticmethod
@@ -93,6 +94,7 @@ class _Normalised(torch.autograd.Function):
         return (weight / sigma).to(dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         weight, u, v, sigma = ctx.saved_tensors
         own = torch.empty_like(weight, memory_format=torch.contiguous_format).copy_(gradient).div_(sigma)
