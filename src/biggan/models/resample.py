@@ -4,7 +4,7 @@ Nearest-neighbour doubling followed by a 3×3 convolution reads each source pixe
 kernel: it equals a stride-2 transposed convolution (padding 1) with the 4×4 kernel K = W ∗ 1₂ₓ₂, the sum of W's four
 zero-padded shifts. A 3×3 convolution followed by 2×2 average pooling is likewise a stride-2 convolution (padding 1)
 with K/4. 36 multiplications become 16; borders agree; only rounding differs. The two layers say what is meant, and
-make it either way.
+make it either way, or where pixels are few as products (`products.py`).
 """
 
 from functools import cache
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from biggan.models.products import are_few, convolved_and_halved, doubled_and_convolved
 from biggan.models.spectral import SpectralConv2d, SpectralSettings
 
 
@@ -88,6 +89,8 @@ class UpConv2d(_Resampling):
     """A 3×3 convolution of x doubled in resolution: (N, in, H, W) -> (N, out, 2H, 2W), as one kernel if `fused`."""
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.fused and are_few(x, self.weight, scale=4):
+            return doubled_and_convolved(x, *self.weight_and_bias(x.dtype))
         if self.fused:
             return up_conv(x, self.normalised_weight(), self.bias)
         return super().forward(F.interpolate(x, scale_factor=2))
@@ -97,6 +100,8 @@ class DownConv2d(_Resampling):
     """A 3×3 convolution of x, then halved in resolution: (N, in, H, W) -> (N, out, H/2, W/2), one kernel if `fused`."""
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.fused and are_few(x, self.weight, scale=1 / 4):
+            return convolved_and_halved(x, *self.weight_and_bias(x.dtype))
         if self.fused:
             return down_conv(x, self.normalised_weight(), self.bias)
         return F.avg_pool2d(super().forward(x), 2)

@@ -23,6 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from biggan.models.products import are_few, convolved
+
 SETTLING = 15  # iterations with which a kept pair settles on new weights, as in torch's parametrization
 
 
@@ -197,6 +199,8 @@ class SpectralConv2d(_Spectral, nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.weight_and_bias(x.dtype)
+        if are_few(x, weight):
+            return convolved(x, weight, bias, self.kernel_size[0] // 2)
         return F.conv2d(x, weight, bias, padding=self.padding)
 
 
