@@ -1,5 +1,6 @@
 """Training iterations in the forms that benchmarks compare, and their convolutions alone."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
@@ -13,6 +14,7 @@ from torch.utils._pytree import tree_map
 
 from biggan import presets
 from biggan.config import Config
+from biggan.models import products
 from biggan.training.hardware import compute_dtype, pick_precision
 from biggan.training.loop import Training, iterate
 from biggan.training.memory import keep_freed
@@ -93,13 +95,19 @@ class _Convolutions(TorchDispatchMode):
 def convolutions(iteration: Callable[[], object]) -> tuple[Callable[[], None], float]:
     """The convolutions of an iteration, forward and backward, on other numbers and nothing beside them.
 
+    All of them are convolutions here, also those that are products in training.
+
     Returns:
         What runs them, and their multiply-adds.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    with _Convolutions() as found:
-        iteration()
+    large, products.LARGE = products.LARGE, sys.maxsize
+    try:
+        with _Convolutions() as found:
+            iteration()
+    finally:
+        products.LARGE = large
 
     def run() -> None:
         for function, args in found.calls:

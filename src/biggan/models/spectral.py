@@ -25,6 +25,7 @@ from torch.autograd.function import once_differentiable
 
 from biggan.models.products import are_few, convolved
 
+PART = 2**18  # numbers of a weight that are divided at once, a megabyte
 SETTLING = 15  # iterations with which a kept pair settles on new weights, as in torch's parametrization
 
 
@@ -83,6 +84,16 @@ def power_iterations(weights: Sequence[Tensor], us: Sequence[Sequence[Tensor]], 
     return found
 
 
+def _divided(weight: Tensor, sigma: Tensor, dtype: torch.dtype) -> Tensor:
+    """W / σ in a precision; on a CPU a part at a time, so that what is yet to be rounded stays in the caches."""
+    if dtype == weight.dtype or weight.device.type != "cpu" or torch.compiler.is_compiling():
+        return (weight / sigma).to(dtype)
+    out, rows = torch.empty_like(weight, dtype=dtype), PART // weight[0].numel() or 1
+    for part, rounded in zip(weight.split(rows), out.split(rows), strict=True):
+        rounded.copy_(part / sigma)
+    return out
+
+
 class _Normalised(torch.autograd.Function):
     """W / σ for σ = v Wᵀ uᵀ, in a precision to compute in.
 
@@ -93,7 +104,7 @@ class _Normalised(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, u: Tensor, v: Tensor, sigma: Tensor, dtype: torch.dtype) -> Tensor:
         ctx.save_for_backward(weight, u, v, sigma)
-        return (weight / sigma).to(dtype)
+        return _divided(weight, sigma, dtype)
 
     @staticmethod
     @once_differentiable
@@ -194,8 +205,10 @@ class SpectralConv2d(_Spectral, nn.Conv2d):
 
     def weight_and_bias(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """The normalised weight and the bias, for computing in `dtype`."""
-        bias = None if self.bias is None else self.bias[: self.used].to(dtype)
-        return self.normalised_weight(dtype)[: self.used], bias
+        weight, bias = self.normalised_weight(dtype), None if self.bias is None else self.bias.to(dtype)
+        if self.used is None:
+            return weight, bias
+        return weight[: self.used], None if bias is None else bias[: self.used]
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.weight_and_bias(x.dtype)
