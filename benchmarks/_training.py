@@ -1,7 +1,8 @@
 """Training iterations in the forms that benchmarks compare, and their convolutions alone."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -14,7 +15,7 @@ from torch.utils._pytree import tree_map
 
 from biggan import presets
 from biggan.config import Config
-from biggan.models import products
+from biggan.models import layers, products
 from biggan.training.hardware import compute_dtype, pick_precision
 from biggan.training.loop import Training, iterate
 from biggan.training.memory import keep_freed
@@ -57,6 +58,17 @@ def ours(config: Config, precision: str = "float32", compiled: bool = False, kep
     return partial(iterate, Training(config, CPU, compute_dtype(precision)), Noise(config))
 
 
+@contextmanager
+def as_convolutions() -> Iterator[None]:
+    """Within, nothing is a product that could be a convolution, and attention that learns writes its scores."""
+    kept = products.LARGE, layers.FEW_KEYS
+    products.LARGE = layers.FEW_KEYS = sys.maxsize
+    try:
+        yield
+    finally:
+        products.LARGE, layers.FEW_KEYS = kept
+
+
 def plain(config: Config) -> Callable[[], object]:
     """The same arithmetic as the reference does: resampling and convolutions apart, float32, NCHW, eager."""
     config = replace(config, model=replace(config.model, fused_resampling=False))
@@ -64,7 +76,7 @@ def plain(config: Config) -> Callable[[], object]:
     data.x = data.x.contiguous()
 
     def iteration() -> None:
-        with Contiguous():
+        with Contiguous(), as_convolutions():
             iterate(run, data)
 
     return iteration
@@ -102,12 +114,8 @@ def convolutions(iteration: Callable[[], object]) -> tuple[Callable[[], None], f
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    large, products.LARGE = products.LARGE, sys.maxsize
-    try:
-        with _Convolutions() as found:
-            iteration()
-    finally:
-        products.LARGE = large
+    with as_convolutions(), _Convolutions() as found:
+        iteration()
 
     def run() -> None:
         for function, args in found.calls:

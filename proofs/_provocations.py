@@ -158,6 +158,6 @@ PROVOCATIONS = {
     "class": Provocation("one class slowly lost", LostClass, slow=True),
     "batch": Provocation("NaN in a batch", NanInBatch),
     "weight": Provocation("NaN in a weight", NanInWeight),
-    "tiny": Provocation("200 images without augmentation", Cause, slow=True, images=200, onset=0),
+    "tiny": Provocation("50 images without augmentation", Cause, slow=True, images=50, onset=0),
     "activation": Provocation("an activation made infinite", InfiniteActivation),
 }

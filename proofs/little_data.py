@@ -40,7 +40,7 @@ PRECISION = pick_precision("auto", torch.device("cpu"))
 PIXELS, DRAWN = 64, 1_000  # at which the judging network looks; pictures drawn for a distance
 SOME = 50  # images of a class that are little data
 LITTLE = replace(PLAIN, augment=POLICY, ada_target=ADA_TARGET, ada_images=ADA_IMAGES)
-LECAM = 0.1  # strength, beside what is chosen
+LECAM = 0.01  # strength, beside what is chosen
 MOST, MOST_TIME = 0.4, 0.5  # what is claimed
 
 

@@ -14,7 +14,7 @@ from zoo import DEEP, MODELS, PUBLISHED, TINY, stir
 
 from biggan.config import Model
 from biggan.models.build import generator
-from biggan.models.inference import Ready, _Convolution, _has_orders, attended, doubled_by_product, inference_ready
+from biggan.models.inference import Ready, _Convolution, _has_orders, doubled_by_product, inference_ready
 from biggan.models.network import Generator
 
 
@@ -82,15 +82,6 @@ def test_a_matrix_product_makes_the_transposed_convolution(size: tuple[int, int]
     bias = torch.randn(5).double() if biased else None
     expected = F.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
     torch.testing.assert_close(doubled_by_product(x, kernel, bias), expected, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("queries", [1, 256, 300])
-def test_attention_a_few_rows_at_a_time_is_attention(queries: int) -> None:
-    query, key, value = (torch.randn(2, *shape) for shape in ((queries, 4), (9, 4), (9, 6)))
-    expected = (query @ key.mT).softmax(2) @ value
-    torch.testing.assert_close(attended(query, key, value), expected, rtol=1e-5, atol=1e-6)
-    with torch.no_grad():
-        torch.testing.assert_close(attended(query, key, value), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", GOLDEN_MODELS)

@@ -14,7 +14,15 @@ from torch import Tensor, nn
 
 from biggan.config import Model
 from biggan.models.biggan import Discriminator, Generator
-from biggan.models.layers import AffineNorm, Attention, ClassTable, ConditionalNorm, initialise
+from biggan.models.layers import (
+    FEW_KEYS,
+    AffineNorm,
+    Attention,
+    ClassTable,
+    ConditionalNorm,
+    attended,
+    initialise,
+)
 from biggan.models.spectral import SpectralSettings
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
@@ -231,3 +239,18 @@ def test_cross_replica_norm_over_two_processes_is_the_norm_of_the_whole_batch(tm
     for share in shares:
         moments = {name: whole[name] for name in ("mean", "var", "last.mean", "last.var")}
         assert_all_close(share, moments, atol=1e-10)
+
+
+@pytest.mark.parametrize("keys", [9, FEW_KEYS - 1, FEW_KEYS])
+def test_attention_is_the_softmax_of_scores_with_its_gradients(keys: int) -> None:
+    parts = [torch.randn(2, *shape).double().requires_grad_() for shape in ((5, 4), (keys, 4), (keys, 6))]
+    query, key, value = parts
+    expected = (query @ key.mT).softmax(2) @ value
+    with torch.no_grad():
+        torch.testing.assert_close(attended(query, key, value), expected, rtol=1e-12, atol=1e-12)
+    found = attended(query, key, value)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    seed = torch.randn_like(expected)
+    gradients = (torch.autograd.grad((x * seed).sum(), parts) for x in (found, expected))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)

@@ -10,6 +10,7 @@ from oracle import power_iteration
 from torch import Tensor, nn
 
 from biggan.models.spectral import (
+    PART,
     SpectralConv2d,
     SpectralEmbedding,
     SpectralLinear,
@@ -248,3 +249,10 @@ def test_state_names_and_shapes():
     shapes = {name: tuple(tensor.shape) for name, tensor in conv.state_dict().items()}
     assert shapes == {"weight": (5, 3, 3, 3), "u0": (1, 5), "sv0": (1,), "u1": (1, 5), "sv1": (1,)}
     assert layers(STEP)["embedding"][0].u0.shape == (1, 6)
+
+
+def test_a_weight_divided_in_parts_is_the_quotient_rounded():
+    layer = SpectralConv2d(300, 101, 3, norm=STEP)  # 272,700 numbers: a part of 97 filters, and a rest
+    assert PART < layer.weight.numel() < 2 * PART
+    quotient = layer.normalised_weight().detach()
+    assert torch.equal(layer.normalised_weight(torch.bfloat16), quotient.bfloat16())

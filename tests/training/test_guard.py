@@ -158,12 +158,16 @@ def test_a_slow_collapse_is_traced_to_the_lowest_distance() -> None:
     assert verdicts[-1].good == guard.past.lowest_images <= (10 + HISTORY) * STEP
 
 
-def test_a_jump_that_is_half_of_the_way_back_may_come_back_and_one_that_is_not_goes_back() -> None:
-    falls, swings = after_healthy(), after_healthy()
-    for i, distance in enumerate((80, 5, 3, 0.4, 0.4, 0.4), 31):
-        assert falls.judge(i * STEP, HEALTHY | {"distance": distance}) is None
-    verdicts = [swings.judge(i * STEP, HEALTHY | {"distance": d}) for i, d in enumerate((80, 5, 60), 31)]
-    assert [verdict and (verdict.rule, verdict.good) for verdict in verdicts] == [None, None, ("jump", 30 * STEP)]
+@pytest.mark.parametrize(
+    ("distances", "told"),
+    [((80, 5, 0.4, 0.4, 0.4), None), ((80, 5, 4), 33), ((80, 5, 60), 33), ((80, 7), 32), ((7, 80), 32)],
+)
+def test_a_jump_that_is_half_of_the_way_back_has_one_look_more(distances: tuple[float, ...], told: int | None) -> None:
+    guard = after_healthy()
+    verdicts = [guard.judge(i * STEP, HEALTHY | {"distance": d}) for i, d in enumerate(distances, 31)]
+    assert verdicts[:-1] == [None] * (len(distances) - 1)
+    found = verdicts[-1] and (verdicts[-1].rule, verdicts[-1].good, 30 + len(distances))
+    assert found == (told and ("jump", 30 * STEP, told))
 
 
 def test_a_guard_resumes_in_the_middle_of_anything() -> None:

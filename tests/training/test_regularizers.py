@@ -46,6 +46,20 @@ def test_the_closed_form_is_the_gradient_of_the_penalty_and_is_added(kind, shape
     torch.testing.assert_close(parameter.grad, start + gradient, atol=1e-12, rtol=1e-10)
 
 
+@pytest.mark.parametrize("shape", [(12, 40), (40, 12)], ids=["wide", "tall"])
+@pytest.mark.parametrize("kind", ["paper", "reference", "identity"])
+def test_products_in_bfloat16_are_off_by_their_rounding_and_differences_from_one_by_nothing(kind, shape):
+    gradients = []
+    for dtype in (None, torch.bfloat16):
+        parameter = nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
+        parameter.grad = torch.zeros(shape)
+        add_orthogonal_gradient([parameter], 1.0, kind, dtype)
+        gradients.append(parameter.grad)
+    exact, rounded = gradients
+    off = (rounded - exact).norm() / exact.norm()
+    assert (0 < off < 2**-7) if kind != "identity" and shape == (12, 40) else off == 0
+
+
 def test_penalties_in_closed_form():
     """Rows (1, 2) and (3, 0): Gram matrix ((5, 3), (3, 9))."""
     weight = torch.tensor([[1.0, 2.0], [3.0, 0.0]])

@@ -203,7 +203,8 @@ def doubled_by_product(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor
     """`conv_transpose2d` with stride 2, padding 1 and a kernel (in, out, 4, 4), as one matrix product.
 
     On the first map, where the kernel is far larger than what it is used on, half of the time, as torch's convolution
-    rearranges the kernel at each use. (N, in, H, W) -> (N, out, 2H, 2W), channels_last.
+    rearranges the kernel at each use. (N, in, H, W) -> (N, out, 2H, 2W), channels_last. Kernels that learn have no wide
+    form there (`products.py`).
     """
     count, channels, height, width = x.shape
     matrix = kernel.permute(0, 2, 3, 1).reshape(channels, -1)

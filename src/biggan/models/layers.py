@@ -170,8 +170,8 @@ class Attention(nn.Module):
 def attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """`softmax(query key') value`: (N, P, D), (N, Q, D), (N, Q, E) -> (N, P, E).
 
-    Queries and keys are filled up with zeros to E numbers, which changes no product: torch's kernels that never write
-    the P x Q scores want D = E. On a CPU the gradient of few keys is sooner had from the scores.
+    Queries and keys are filled up with zeros to E numbers, which changes no product: torch's kernels for CPUs that
+    never write the P x Q scores want D = E. With gradients few keys are left as they are, which is sooner done.
     """
     if key.shape[1] >= FEW_KEYS or not torch.is_grad_enabled():
         query, key = (F.pad(part, (0, value.shape[2] - part.shape[2])) for part in (query, key))

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from biggan.models.products import are_few, convolved_and_halved, doubled_and_convolved
+from biggan.models.products import convolved_and_halved, doubled_and_convolved, suits_product
 from biggan.models.spectral import SpectralConv2d, SpectralSettings
 
 
@@ -31,16 +31,16 @@ def spread(flipped: bool, device: torch.device, dtype: torch.dtype) -> Tensor:
     return _spread(flipped, device, dtype)
 
 
-def _widen(weight: Tensor, flipped: bool, share: float) -> Tensor:
-    """K (a, b, 4, 4) of W (a, b, 3, 3), times `share`; channels_last, as convolutions want it."""
+def _widen(weight: Tensor, flipped: bool, times: float) -> Tensor:
+    """K (a, b, 4, 4) of W (a, b, 3, 3), `times` as much; channels_last, as convolutions want it."""
     a, b = weight.shape[:2]
-    matrix = share * spread(flipped, weight.device, weight.dtype).mT
+    matrix = times * spread(flipped, weight.device, weight.dtype).mT
     return matrix.expand(a, 16, 9).bmm(weight.permute(0, 2, 3, 1).reshape(a, 9, b)).view(a, 4, 4, b).permute(0, 3, 1, 2)
 
 
 def up_kernel(weight: Tensor) -> Tensor:
     """The transposed convolution's kernel (in, out, 4, 4) for a 3×3 kernel (out, in, 3, 3) behind a doubling."""
-    return _widen(weight.transpose(0, 1), flipped=True, share=1)
+    return _widen(weight.transpose(0, 1), flipped=True, times=1)
 
 
 def up_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -61,7 +61,7 @@ def up_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def down_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`avg_pool2(conv3x3(x))` as one kernel; arguments as `up_conv`, returns (N, out, H/2, W/2)."""
-    kernel = _widen(weight, flipped=False, share=1 / 4).to(x.dtype)
+    kernel = _widen(weight, flipped=False, times=1 / 4).to(x.dtype)
     return F.conv2d(x, kernel, None if bias is None else bias.to(x.dtype), stride=2, padding=1)
 
 
@@ -89,7 +89,7 @@ class UpConv2d(_Resampling):
     """A 3×3 convolution of x doubled in resolution: (N, in, H, W) -> (N, out, 2H, 2W), as one kernel if `fused`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.fused and are_few(x, self.weight, scale=4):
+        if self.fused and suits_product(x, self.weight, scale=4):
             return doubled_and_convolved(x, *self.weight_and_bias(x.dtype))
         if self.fused:
             return up_conv(x, self.normalised_weight(), self.bias)
@@ -100,7 +100,7 @@ class DownConv2d(_Resampling):
     """A 3×3 convolution of x, then halved in resolution: (N, in, H, W) -> (N, out, H/2, W/2), one kernel if `fused`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.fused and are_few(x, self.weight, scale=1 / 4):
+        if self.fused and suits_product(x, self.weight, scale=1 / 4):
             return convolved_and_halved(x, *self.weight_and_bias(x.dtype))
         if self.fused:
             return down_conv(x, self.normalised_weight(), self.bias)

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from biggan.models.products import are_few, convolved
+from biggan.models.products import convolved, suits_product
 
 PART = 2**18  # numbers of a weight that are divided at once, a megabyte
 SETTLING = 15  # iterations with which a kept pair settles on new weights, as in torch's parametrization
@@ -140,10 +140,10 @@ class _Spectral(nn.Module):
         dtype = dtype or self.weight.dtype
         if self.norm is None:
             return self.weight.to(dtype)
-        normalised: Tensor = _Normalised.apply(self.weight, *(self.held or self._found(self.norm)), dtype)
+        normalised: Tensor = _Normalised.apply(self.weight, *(self.held or self._singular(self.norm)), dtype)
         return normalised
 
-    def _found(self, norm: SpectralSettings) -> Singular:
+    def _singular(self, norm: SpectralSettings) -> Singular:
         writes = self.training and norm.per_forward
         return (_write if writes else _first)(norm, [self])[0]
 
@@ -212,7 +212,7 @@ class SpectralConv2d(_Spectral, nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.weight_and_bias(x.dtype)
-        if are_few(x, weight):
+        if suits_product(x, weight):
             return convolved(x, weight, bias, self.kernel_size[0] // 2)
         return F.conv2d(x, weight, bias, padding=self.padding)
 

@@ -1,7 +1,8 @@
 """What an iteration costs, found by running its own code on shapes alone: kernels, multiply-adds, peak memory.
 
 The steps of `steps.py` run on the meta device and every kernel below autograd is written down. Every number found is
-a straight line in the microbatch, so two walks, of microbatches of 2 and 3, give it for all. Not here: how long it
+a straight line in the microbatch, so two walks, of microbatches of 2 and 3, give it for all. Convolutions that a CPU
+takes as products (`models/products.py`) count as convolutions, whose wide kernels are larger. Not here: how long it
 takes (`trial.py`), what a machine has (`hardware.py`), many devices (`planning.py`).
 """
 

@@ -19,7 +19,7 @@ WARM_UP = 5  # looks from when G begins to learn, in which only NaN and Inf coun
 JUMP = 2.5  # times the usual distance
 RISE = 2.0  # times the lowest distance that lasted
 NEAR = 0.5  # a distance up to which pictures are good, and its jumps are the noise of few pictures
-SWING = 5.0  # a distance beyond which none is let pass, however far a single look was
+SWING = 5.0  # a distance beyond which swings are not got used to, however far a single look was
 FADE = 0.8  # share that is left, a look later, of the distance that a run is known to come back from
 POOR = 0.4  # share of the real images' diversity
 BLENDED = 0.4  # of the usual share of pictures that are nearest to their own class, above chance
@@ -123,7 +123,7 @@ class Guard:
         past.looks += not held
         for rule, words in found.items():
             waits = rule == "jump" and self._is_coming_back(figures["distance"])
-            if past.counts[rule] >= PATIENCE[rule] and not waits:
+            if past.counts[rule] >= PATIENCE[rule] + waits:
                 return self.incident(images, rule, words)
         if not found and not held and not far:
             self._remember(images, figures)
@@ -146,7 +146,7 @@ class Guard:
         return distance > max(JUMP * self._usual("distance"), NEAR)
 
     def _is_coming_back(self, distance: float) -> bool:
-        """Whether a distance that jumped is more than half of the way back to the usual one, by ratios."""
+        """Whether a distance that jumped is below the geometric mean of the usual one and the farthest of the jump."""
         return distance**2 < self._usual("distance") * self.past.away
 
     def _swing(self, distance: float, jumped: bool) -> None:
@@ -213,14 +213,9 @@ class Guard:
             ("burst", burst),
             ("unreal", self._unreal(figures)),
             ("mute", "D says the same of all images" if spread < MUTE * usual_spread else ""),
-            ("beaten", told if -_gap(f) > BEATEN * spread and self._settled else ""),
+            ("beaten", told if -_gap(f) > BEATEN * spread else ""),
             ("ahead", self._ahead(figures) if self.loss == "hinge" else ""),
         ]
-
-    @property
-    def _settled(self) -> bool:
-        """Whether there is a full history: at first G may be ahead of D, and D learns classes one after the other."""
-        return len(self.past.history) == HISTORY
 
     def _ahead(self, figures: Mapping[str, float]) -> str:
         """A complaint about a D that has outrun G, by the measure of the hinge."""
@@ -231,9 +226,12 @@ class Guard:
         return f"D is sure of {flat:.0%} of all images, which teaches G nothing" if flat > FLAT else ""
 
     def _unreal(self, figures: Mapping[str, float]) -> str:
-        """A complaint about the class whose pictures D finds less real than those of all classes."""
+        """A complaint about the class whose pictures D finds less real than those of all classes.
+
+        At first D learns classes one after the other, so there has to be a full history.
+        """
         outputs = {name: value for name, value in figures.items() if name.startswith(FAKE)}
-        if len(outputs) < 2 or not self._settled:
+        if len(outputs) < 2 or len(self.past.history) < HISTORY:
             return ""
         worst = min(outputs, key=lambda name: outputs[name])
         spread = max(figures.get("d_fake_std", math.nan), self._usual("d_fake_std"), 1e-12)

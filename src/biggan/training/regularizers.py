@@ -41,18 +41,20 @@ def add_orthogonal_gradient(
 
     In closed form, 4 (W Wᵀ∘(1−I)) W for the paper's, so that no graph is kept. Where filters are more than their
     numbers it is taken as W (Wᵀ W) less the diagonal's part: G's first layer has 24,576 filters of 20 numbers.
-    Products are taken in `dtype`, if given.
+    The paper's and the reference's products by filters are taken in `dtype`, if given; differences from I want float32.
     """
     factor = strength * (2.0 if kind == "reference" else 4.0)
     for parameter in parameters:
         if strength and parameter.ndim > 1 and parameter.grad is not None:
-            matrix = parameter.flatten(1).to(dtype or parameter.dtype)
-            parameter.grad.add_(_excess_times(matrix, kind).view_as(parameter), alpha=factor)
+            precision = parameter.dtype if dtype is None or kind == "identity" else dtype
+            matrix = parameter.flatten(1)
+            parameter.grad.add_(_excess_times(matrix, kind, precision).view_as(parameter), alpha=factor)
 
 
-def _excess_times(matrix: Tensor, kind: Kind) -> Tensor:
-    """`_excess(matrix) @ matrix` by the smaller of the two Gram matrices."""
+def _excess_times(matrix: Tensor, kind: Kind, precision: torch.dtype) -> Tensor:
+    """`_excess(matrix) @ matrix` by the smaller of the two Gram matrices; that over filters in a precision."""
     if matrix.shape[0] <= matrix.shape[1]:
+        matrix = matrix.to(precision)
         return _excess(matrix, kind) @ matrix
     diagonal = 1.0 if kind == "identity" else matrix.square().sum(1, keepdim=True)
     return matrix @ (matrix.mT @ matrix) - diagonal * matrix
