@@ -18,7 +18,8 @@ WARM_UP = 5  # looks from when G begins to learn, in which only NaN and Inf coun
 
 JUMP = 2.5  # times the usual distance
 RISE = 2.0  # times the lowest distance that lasted
-NEAR = 0.5  # a distance up to which pictures are good, and its jumps are the noise of few pictures
+NEAR = 0.5  # a distance up to which pictures are good
+BEARABLE = 1.0  # one up to which jumps are let pass: healthy runs come that far for a look or two, and back
 SWING = 5.0  # a distance beyond which swings are not got used to, however far a single look was
 FADE = 0.8  # share that is left, a look later, of the distance that a run is known to come back from
 POOR = 0.4  # share of the real images' diversity
@@ -141,9 +142,9 @@ class Guard:
         past = self.past
         return min([images, *past.good.values(), *([] if past.lowest is None else [past.lowest_images])])
 
-    def _is_far(self, distance: float) -> bool:
+    def _is_far(self, distance: float, least: float = NEAR) -> bool:
         """Whether pictures are much farther from the real images than usual; not of a distance that is not known."""
-        return distance > max(JUMP * self._usual("distance"), NEAR)
+        return distance > max(JUMP * self._usual("distance"), least)
 
     def _is_coming_back(self, distance: float) -> bool:
         """Whether a distance that jumped is below the geometric mean of the usual one and the farthest of the jump."""
@@ -187,7 +188,7 @@ class Guard:
         far = f"drawn images are {distance:.2g} from the real ones"
         few = f"drawn images of a class differ by {diversity:.0%} of what real ones do"
         return [
-            ("jump", f"{far}, usual was {usual:.2g}" if self._is_far(distance) and distance > self.past.swing else ""),
+            ("jump", f"{far}, usual was {usual:.2g}" if self._is_far(distance, max(BEARABLE, self.past.swing)) else ""),
             ("poor", few if diversity < POOR else ""),
             ("blended", self._blended(figures)),
             ("rise", f"{far}, and had been {lowest:.2g}" if distance > max(RISE * lowest, NEAR) else ""),
