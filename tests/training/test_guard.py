@@ -229,7 +229,7 @@ def test_one_wild_look_does_not_blind_the_guard() -> None:
 
 def test_two_looks_at_bearable_pictures_are_no_jump_however_good_is_usual() -> None:
     guard = Guard()
-    for i, distance in enumerate([0.08] * 30 + [0.95, 0.56] + [0.08] * 10, 1):  # the demo's on one machine
+    for i, distance in enumerate([0.08] * 30 + [0.95, 0.56] + [0.08] * 10, 1):  # a demo was sent back at 0.56
         assert guard.judge(STEP * i, HEALTHY | {"distance": distance}) is None
 
 

@@ -2,8 +2,9 @@
 
 The steps of `steps.py` run on the meta device and every kernel below autograd is written down. Every number found is
 a straight line in the microbatch, so two walks, of microbatches of 2 and 3, give it for all. Convolutions that a CPU
-takes as products (`models/products.py`) count as convolutions, whose wide kernels are larger. Not here: how long it
-takes (`trial.py`), what a machine has (`hardware.py`), many devices (`planning.py`).
+takes as products (`models/products.py`) count as convolutions: what surrounds their pixels, at most as large as the
+kernel, is not counted, nor that no wide kernel is made beside a resampling. Not here: how long it takes (`trial.py`),
+what a machine has (`hardware.py`), many devices (`planning.py`).
 """
 
 import weakref

@@ -143,7 +143,10 @@ class Guard:
         return min([images, *past.good.values(), *([] if past.lowest is None else [past.lowest_images])])
 
     def _is_far(self, distance: float, least: float = NEAR) -> bool:
-        """Whether pictures are much farther from the real images than usual; not of a distance that is not known."""
+        """Whether pictures are much farther from the real images than usual, and than `least`.
+
+        Not of a distance that is not known.
+        """
         return distance > max(JUMP * self._usual("distance"), least)
 
     def _is_coming_back(self, distance: float) -> bool:
