@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from biggan.config import PLAIN
-from biggan.training.adaptive import Adaptive
+from biggan.training.adaptive import SIGN_IMAGES, Adaptive
 
 CPU = torch.device("cpu")
 
@@ -25,13 +25,28 @@ def test_anchors_are_moving_averages_from_zero():
 
 def test_the_share_is_fixed_without_a_target_and_adapts_with_one():
     fixed = Adaptive(replace(PLAIN, augment_share=0.7), CPU)
-    adaptive = Adaptive(replace(PLAIN, augment_share=0.7, ada_target=0.6, ada_images=100), CPU)
+    adaptive = Adaptive(replace(PLAIN, augment_share=0.7, ada_target=0.6, ada_images=100_000), CPU)
     assert float(adaptive.share) == 0
     for _ in range(3):
-        fixed.move(step(0, 0, 1.0), 8)
-        adaptive.move(step(0, 0, 1.0), 8)
+        fixed.move(step(0, 0, 1.0), SIGN_IMAGES)
+        adaptive.move(step(0, 0, 1.0), SIGN_IMAGES)
     assert float(fixed.share) == pytest.approx(0.7)
-    assert float(adaptive.share) == pytest.approx(0.24)
+    assert float(adaptive.share) == pytest.approx(0.12)
+
+
+@pytest.mark.parametrize(("mean", "end"), [(0.0, 0.0), (0.5, 1.0)], ids=["in doubt", "sure"])
+def test_outputs_that_swing_begin_nothing_but_a_d_that_is_sure_does(mean, end):
+    adaptive = Adaptive(replace(PLAIN, lecam=0.1, ada_target=0.2, ada_images=20_000), CPU)
+    shares = []
+    for i in range(2_000):  # of 32 images; a swing of half a thousand images around the mean
+        adaptive.move(step(0, 0, mean + (0.5 if i // 8 % 2 else -0.5)), 32)
+        shares.append(float(adaptive.share))
+    assert (max(shares), shares[-1]) == (end, end)
+    assert float(adaptive.lecam) == pytest.approx(0.1 * end)
+
+
+def test_lecam_is_in_full_force_where_the_share_is_fixed():
+    assert float(Adaptive(replace(PLAIN, lecam=0.1, augment_share=0.0), CPU).lecam) == 0.1
 
 
 def test_it_is_put_back_bit_for_bit():

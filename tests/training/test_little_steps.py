@@ -53,6 +53,8 @@ def test_steps_are_the_same_however_the_batch_is_split(augment):
     for microbatch in (None, 4, 1):
         run = training(augment, microbatch)
         run.G.eval()  # normalises by stored moments, so that no image sees another
+        if augment.ada_target:
+            run.adaptive.share, run.adaptive.sign = torch.tensor(0.3), torch.tensor(0.9)
         for _ in range(3):
             discriminator_step(run.G, run.D, run.optim_d, list(d_batches(run, Real())), run.config.optim, run.adaptive)
             run.images += 8
@@ -61,7 +63,7 @@ def test_steps_are_the_same_however_the_batch_is_split(augment):
     for other in after[1:]:
         assert_all_close(other, after[0], atol=1e-6)
     assert after[0]["anchors"].any()
-    assert (float(after[0]["share"]) != 0.5) == bool(augment.ada_target)
+    assert float(after[0]["share"]) == pytest.approx(0.9 if augment.ada_target else 0.5)
 
 
 def test_a_d_step_descends_all_that_was_asked_for():
@@ -92,6 +94,17 @@ def test_gradients_reach_g_through_the_augmentation():
     generator_step(run.G, run.D, run.optim_g, list(g_batches(run, 0)), run.config.optim, run.adaptive)
     moved = {name for name, weight in weights(run).items() if not torch.equal(weight, before[name])}
     assert moved == {name for name in before if name.startswith("G.")}
+
+
+def test_until_d_is_too_sure_what_adapts_changes_nothing_to_the_last_bit():
+    adapts = replace(PLAIN, augment=("color", "translation"), ada_target=0.2, ada_images=20_000, lecam=0.3)
+    run, other = training(adapts), training(PLAIN)
+    for _ in range(3):
+        iterate(run, Real()), iterate(other, Real())
+    assert all(torch.equal(weight, weights(other)[name]) for name, weight in weights(run).items())
+    run.adaptive.share = torch.tensor(0.5)
+    iterate(run, Real()), iterate(other, Real())
+    assert not torch.equal(run.D.get_parameter("linear.weight"), other.D.get_parameter("linear.weight"))
 
 
 @pytest.mark.parametrize("model", [MODEL, UNCONDITIONAL], ids=["classes", "unconditional"])

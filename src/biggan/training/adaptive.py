@@ -1,7 +1,9 @@
 """What little-data training remembers from step to step: LeCam's anchors, and how many images are augmented.
 
-Both follow from means over whole steps, so that they are the same on every process and however a batch is split. They
-are part of a run's state. Not here: the penalty (`regularizers.py`) and the augmentation (`augment.py`).
+All follows from means over whole steps, so that it is the same on every process and however a batch is split, and is
+part of a run's state. A share that adapts is exactly 0 until D has been too sure of real images for thousands of them,
+and until then a run is the one without augmentation, to the last bit. Not here: the penalty (`regularizers.py`) and the
+augmentation (`augment.py`).
 """
 
 from collections.abc import Mapping
@@ -14,6 +16,10 @@ from biggan.distributed.collective import mean_figures
 from biggan.distributed.processes import world_size
 from biggan.training.augment import adapted
 
+SIGN_IMAGES = 4_000
+"""Real images over which D's sign is averaged. ADA takes 256 (Section 2.3 there); D's outputs on all images rise and
+fall together within some hundred, so that the share would often begin to rise by chance (docs/lab-notes.md)."""
+
 
 class Adaptive:
     """Moves with every step of D.
@@ -24,12 +30,14 @@ class Adaptive:
 
     Attributes:
         anchors: Moving averages of D's mean output on real and on drawn images, (2,).
+        sign: Moving average of the mean sign of D's outputs on real images, ().
         share: Share of images that each kind of augmentation applies to, ().
     """
 
     def __init__(self, settings: Augment, device: torch.device) -> None:
         self.settings = settings
         self.anchors = torch.zeros(2, device=device)
+        self.sign = torch.zeros((), device=device)
         self.share = torch.tensor(0.0 if settings.ada_target else settings.augment_share, device=device)
 
     def move(self, figures: Mapping[str, Tensor], images: int) -> None:
@@ -46,12 +54,23 @@ class Adaptive:
         means = torch.stack([figures["d_real"], figures["d_fake"]]).to(self.anchors)
         self.anchors = torch.lerp(means, self.anchors, settings.lecam_decay)
         if settings.ada_target and settings.ada_images:
-            sign, shown = figures["d_sign"].to(self.share), images * world_size()
-            self.share = adapted(self.share, sign, settings.ada_target, shown, settings.ada_images)
+            shown = images * world_size()
+            self.sign = torch.lerp(self.sign, figures["d_sign"].to(self.sign), min(1.0, shown / SIGN_IMAGES))
+            self.share = adapted(self.share, self.sign, settings.ada_target, shown, settings.ada_images)
+
+    @property
+    def lecam(self) -> Tensor | float:
+        """Strength of LeCam in force: that of the settings, as far as images are augmented where that adapts."""
+        return self.settings.lecam * (self.share if self.settings.ada_target else 1.0)
+
+    @property
+    def rests(self) -> bool:
+        """Whether no image is augmented; False, too, on devices that would have to be waited for to know."""
+        return self.share.device.type == "cpu" and not self.share
 
     def tensors(self) -> dict[str, Tensor]:
         """What a state keeps."""
-        return {"anchors": self.anchors, "share": self.share}
+        return {"anchors": self.anchors, "share": self.share, "sign": self.sign}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Puts back what `tensors` gave.
@@ -60,3 +79,5 @@ class Adaptive:
             KeyError: Something is missing.
         """
         self.anchors, self.share = (tensors[name].to(self.anchors.device) for name in ("anchors", "share"))
+        if "sign" in tensors:  # not in states from before it was averaged
+            self.sign = tensors["sign"].to(self.anchors.device)

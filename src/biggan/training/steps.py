@@ -97,7 +97,9 @@ def hold(D: Discriminator, num_blocks: int) -> list[nn.Parameter]:
 
 def see(x: Tensor, u: Tensor | None, adaptive: Adaptive | None) -> Tensor:
     """Images as D sees them in training: augmented where there are uniforms for it."""
-    return x if u is None or adaptive is None else augmented(x, u, adaptive.settings.augment or (), adaptive.share)
+    if u is None or adaptive is None or adaptive.rests:
+        return x
+    return augmented(x, u, adaptive.settings.augment or (), adaptive.share)
 
 
 def penalties(
@@ -107,7 +109,7 @@ def penalties(
     settings, (on_fake, on_real) = adaptive.settings, logits.chunk(2)
     total = logits.new_zeros(())
     if settings.lecam:
-        total = total + settings.lecam * lecam_penalty(on_real, on_fake, adaptive.anchors)
+        total = total + adaptive.lecam * lecam_penalty(on_real, on_fake, adaptive.anchors)
     if u_again is not None:
         again = D(augmented(x, u_again, CONSISTENT), y)
         total = total + 2 * settings.consistency * consistency_penalty(logits, again)  # of drawn plus of real ones
