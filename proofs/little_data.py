@@ -240,7 +240,9 @@ def last_and_best(found: Curves, arm: str) -> tuple[float, float]:
 
 def used(found: Curves, arm: str) -> float:
     """CPU seconds of an arm's runs."""
-    return sum(max(line["seconds"] for line in points.values()) for (name, _), points in found.items() if name == arm)
+    return sum(
+        max(float(line["seconds"]) for line in points.values()) for (name, _), points in found.items() if name == arm
+    )
 
 
 def share_of_time(found: Curves, seed: int) -> float:
