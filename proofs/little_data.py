@@ -52,10 +52,10 @@ class Arm:
     each: int | None = SOME  # images of a class; None for all
     classes: tuple[int, ...] = tuple(range(10))
     seconds: float = 600.0  # CPU seconds of training
-    images: int | None = None  # length instead, where the distance after as many images is asked for
     points: int = 12  # distances on the way
     init: bool = False  # from the model of the other five classes
     photographs: bool = True  # CIFAR-10, else Fashion-MNIST
+    images: int | None = None  # length instead, where the distance after as many images is asked for
 
     def reached(self, seconds: float, images: int, point: int) -> bool:
         """Whether a point, from 1, is reached after these CPU seconds and images."""
