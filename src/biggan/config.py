@@ -235,7 +235,7 @@ class Augment:
     augment_share: float = 1.0
     """Share of images that each kind applies to."""
     ada_target: float | None = None
-    """Let that share rise from 0 so as to keep D's mean sign on real images here (ADA: 0.6); 0 for a fixed share."""
+    """Let that share rise from 0 so as to keep D's signs on real less drawn images here (ADA: 0.6); 0: fixed share."""
     ada_images: int | None = None
     """Images in which the share can go from 0 to 1 (500,000 in the paper, whose runs show millions)."""
     lecam: float = 0.0

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from biggan import latents
 from biggan.latents import Stream
-from biggan.training.augment import KINDS, NUMBERS, adapted, augmented
+from biggan.training.augment import KINDS, NUMBERS, adapted, augmented, surely
 
 EVERY = tuple(KINDS)
 PLACES = {"color": 0, "translation": 4, "scale": 7, "cutout": 9}  # of each kind's first uniform
@@ -121,6 +121,14 @@ def test_a_cutout_is_a_square_of_half_the_side():
     assert int(holes.max()) == 64
     assert int(holes.min()) >= 16
     assert torch.equal(y[:, 0], y[:, 1])
+
+
+def test_outputs_that_rise_and_fall_together_say_nothing_and_those_that_part_everything():
+    outputs = torch.linspace(-1, 1, 8)[:, None]
+    for shift in (-3.0, -0.3, 0.0, 0.3, 3.0):
+        assert float(surely(outputs + shift, outputs + shift)) == 0
+    assert float(surely(outputs + 2, outputs - 2)) == 1
+    assert float(surely(outputs + 0.5, outputs - 0.5)) == pytest.approx(0.5)
 
 
 def test_the_share_rises_while_d_is_too_sure_and_stays_within_bounds():

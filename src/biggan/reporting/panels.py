@@ -99,8 +99,8 @@ PANELS = (
         "How often D finds a training image more real than a held-out one; 0.5 is chance, near 1 D has learnt them.",
     ),
     Panel(
-        "D's sign on real images",
-        {"d_sign": "mean"},
+        "How surely D tells real from drawn",
+        {"d_sign": "by its signs"},
         "What adaptive augmentation steers by: above its target the share of augmented images rises, below it falls.",
     ),
 )

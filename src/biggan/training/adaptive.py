@@ -17,8 +17,7 @@ from biggan.distributed.processes import world_size
 from biggan.training.augment import adapted
 
 SIGN_IMAGES = 4_000
-"""Real images over which D's sign is averaged. ADA takes 256 (Section 2.3 there); D's outputs on all images rise and
-fall together within some hundred, so that the share would often begin to rise by chance (docs/lab-notes.md)."""
+"""Real images over which D's signs are averaged (256 in ADA, Section 2.3 there), lest a share begin by chance."""
 
 
 class Adaptive:
@@ -30,7 +29,7 @@ class Adaptive:
 
     Attributes:
         anchors: Moving averages of D's mean output on real and on drawn images, (2,).
-        sign: Moving average of the mean sign of D's outputs on real images, ().
+        sign: Moving average of `d_sign`, ().
         share: Share of images that each kind of augmentation applies to, ().
     """
 
@@ -44,7 +43,7 @@ class Adaptive:
         """Takes in a step.
 
         Args:
-            figures: `d_real` and `d_fake`, D's mean outputs, and `d_sign`, the mean sign on real images.
+            figures: `d_real` and `d_fake`, D's mean outputs, and `d_sign`, how surely their signs tell both apart.
             images: Real images that the step showed in this process.
         """
         settings = self.settings

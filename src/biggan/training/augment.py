@@ -106,12 +106,26 @@ def augmented(x: Tensor, u: Tensor, policy: Sequence[Kind], share: Tensor | floa
     return x
 
 
+@torch.no_grad()
+def surely(real: Tensor, fake: Tensor) -> Tensor:
+    """r_t, how surely the signs of D's outputs tell real images from drawn ones: (), from 0, by chance, to 1, always.
+
+    ADA (Section 2.3 there) takes the mean sign on real images. Outputs on all images rise and fall together by more
+    than D knows of an image; half of what lies between the two means does not (docs/lab-notes.md).
+
+    Args:
+        real: D's logits on real images, (N, 1).
+        fake: D's logits on drawn images, (M, 1).
+    """
+    return (real.float().sign().mean() - fake.float().sign().mean()) / 2
+
+
 def adapted(share: Tensor, sign: Tensor, target: float, images: int, over: int) -> Tensor:
     """The share of images to augment after a step (ADA, Section 2.3 and Appendix B.1 there).
 
     Args:
         share: The share so far, () in [0, 1].
-        sign: r_t, the mean sign of D's outputs on real images, ().
+        sign: r_t, ().
         target: What r_t should be.
         images: Real images that the step showed.
         over: Images in which the share goes from 0 to 1 at most.

@@ -21,7 +21,7 @@ from biggan.models.network import Discriminator, Generator
 from biggan.models.spectral import advance, vectors_held
 from biggan.training.adam import Optimizer
 from biggan.training.adaptive import Adaptive
-from biggan.training.augment import Kind, augmented
+from biggan.training.augment import Kind, augmented, surely
 from biggan.training.figures import D_FIGURES, Tally, d_figures, gradient_norm
 from biggan.training.losses import class_loss, d_loss, g_loss
 from biggan.training.regularizers import add_orthogonal_gradient, consistency_penalty, lecam_penalty
@@ -137,7 +137,7 @@ def discriminator_step(
         tally: Takes D's outputs on drawn images by class.
 
     Returns:
-        `D_FIGURES` as 0-dim tensors, means over the step, and `d_sign`, the mean sign of D on real images.
+        `D_FIGURES` as 0-dim tensors, means over the step, and `d_sign` (`surely`).
     """
     held = hold(D, adaptive.settings.freeze_d if adaptive else 0)
     optimizer.zero_grad()
@@ -160,7 +160,7 @@ def discriminator_step(
             backward(loss / len(batches), D.parameters(), average=place == len(batches), dtype=travelling(optim))
             if tally:
                 tally.add(on_fake, y_fake)
-            sign = on_real.detach().float().sign().mean()
+            sign = surely(on_real, on_fake)
             figures.append(torch.cat([d_figures(loss_real, loss_fake, on_real, on_fake), sign[None]]))
     add_orthogonal_gradient(D.parameters(), optim.ortho_d, optim.ortho_kind, D.compute_dtype)
     for parameter in held:
