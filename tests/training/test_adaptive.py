@@ -7,6 +7,7 @@ import torch
 
 from biggan.config import PLAIN
 from biggan.training.adaptive import SIGN_IMAGES, Adaptive
+from biggan.training.course import LECAM, Course
 
 CPU = torch.device("cpu")
 
@@ -36,17 +37,27 @@ def test_the_share_is_fixed_without_a_target_and_adapts_with_one():
 
 @pytest.mark.parametrize(("mean", "end"), [(0.0, 0.0), (0.5, 1.0)], ids=["in doubt", "sure"])
 def test_outputs_that_swing_begin_nothing_but_a_d_that_is_sure_does(mean, end):
-    adaptive = Adaptive(replace(PLAIN, lecam=0.1, ada_target=0.2, ada_images=20_000), CPU)
+    adaptive = Adaptive(replace(PLAIN, ada_target=0.2, ada_images=20_000), CPU)
     shares = []
     for i in range(2_000):  # of 32 images; a swing of half a thousand images around the mean
         adaptive.move(step(0, 0, mean + (0.5 if i // 8 % 2 else -0.5)), 32)
         shares.append(float(adaptive.share))
     assert (max(shares), shares[-1]) == (end, end)
-    assert float(adaptive.lecam) == pytest.approx(0.1 * end)
 
 
-def test_lecam_is_in_full_force_where_the_share_is_fixed():
-    assert float(Adaptive(replace(PLAIN, lecam=0.1, augment_share=0.0), CPU).lecam) == 0.1
+def test_lecam_that_was_asked_for_follows_a_share_that_adapts_and_what_the_guard_adds_does_not():
+    adapts = replace(PLAIN, augment=("color",), ada_target=0.2)
+    asked, guarded = Adaptive(replace(adapts, lecam=0.1), CPU), Adaptive(adapts, CPU)
+    guarded.settings = Course().after(1, "D").settings(adapts, "hinge")
+    for share in (0.0, 0.3, 1.0):
+        asked.share = guarded.share = torch.tensor(share)
+        assert float(asked.lecam_in_force) == pytest.approx(0.1 * share)
+        assert float(guarded.lecam_in_force) == LECAM
+    for alone in (
+        replace(adapts, augment=(), lecam=0.1),
+        replace(adapts, ada_target=0.0, augment_share=0.0, lecam=0.1),
+    ):
+        assert float(Adaptive(alone, CPU).lecam_in_force) == 0.1
 
 
 def test_it_is_put_back_bit_for_bit():
@@ -58,6 +69,12 @@ def test_it_is_put_back_bit_for_bit():
     for each in (adaptive, other):
         each.move(step(0.1, 0.2, -0.4), 8)
     assert all(torch.equal(tensor, other.tensors()[name]) for name, tensor in adaptive.tensors().items())
+
+
+def test_a_state_from_before_signs_were_averaged_begins_with_none():
+    adaptive = Adaptive(replace(PLAIN, ada_target=0.2), CPU)
+    adaptive.load({"anchors": torch.zeros(2), "share": torch.tensor(0.4)})
+    assert (float(adaptive.share), float(adaptive.sign)) == (pytest.approx(0.4), 0)
 
 
 def test_a_state_of_something_else_is_refused():

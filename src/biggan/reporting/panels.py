@@ -100,8 +100,8 @@ PANELS = (
     ),
     Panel(
         "How surely D tells real from drawn",
-        {"d_sign": "by its signs"},
-        "What adaptive augmentation steers by: above its target the share of augmented images rises, below it falls.",
+        {"d_sign": "by its signs", "augmented": "share of images augmented"},
+        "0 is by chance, 1 always. While the first is above --ada-target on average, the second rises; else it falls.",
     ),
 )
 

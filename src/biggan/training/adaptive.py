@@ -1,9 +1,10 @@
 """What little-data training remembers from step to step: LeCam's anchors, and how many images are augmented.
 
 All follows from means over whole steps, so that it is the same on every process and however a batch is split, and is
-part of a run's state. A share that adapts is exactly 0 until D has been too sure of real images for thousands of them,
-and until then a run is the one without augmentation, to the last bit. Not here: the penalty (`regularizers.py`) and the
-augmentation (`augment.py`).
+part of a run's state. A share that adapts is exactly 0 until D, on average over some thousand images, tells real from
+drawn ones more surely than was asked for; until then a run is the one without augmentation, to the last bit. LeCam that
+is asked for beside it has as much of its strength; what the guard adds (`course.py`) has all. Not here: the penalty
+(`regularizers.py`) and the augmentation (`augment.py`).
 """
 
 from collections.abc import Mapping
@@ -17,14 +18,14 @@ from biggan.distributed.processes import world_size
 from biggan.training.augment import adapted
 
 SIGN_IMAGES = 4_000
-"""Real images over which D's signs are averaged (256 in ADA, Section 2.3 there), lest a share begin by chance."""
+"""Real images over which `d_sign` is averaged, from 0 (256 in ADA, Section 2.3 there), lest a share begin by chance."""
 
 
 class Adaptive:
     """Moves with every step of D.
 
     Args:
-        settings: Where the share begins, and how both move.
+        settings: Where the share begins, and how all moves; replaced where a run's course adds to it.
         device: Where the numbers are kept; reading them there makes no step wait.
 
     Attributes:
@@ -35,6 +36,7 @@ class Adaptive:
 
     def __init__(self, settings: Augment, device: torch.device) -> None:
         self.settings = settings
+        self.lecam_follows = bool(settings.lecam and settings.augment and settings.ada_target)
         self.anchors = torch.zeros(2, device=device)
         self.sign = torch.zeros((), device=device)
         self.share = torch.tensor(0.0 if settings.ada_target else settings.augment_share, device=device)
@@ -58,12 +60,12 @@ class Adaptive:
             self.share = adapted(self.share, self.sign, settings.ada_target, shown, settings.ada_images)
 
     @property
-    def lecam(self) -> Tensor | float:
-        """Strength of LeCam in force: that of the settings, as far as images are augmented where that adapts."""
-        return self.settings.lecam * (self.share if self.settings.ada_target else 1.0)
+    def lecam_in_force(self) -> Tensor | float:
+        """Strength of LeCam now."""
+        return self.settings.lecam * (self.share if self.lecam_follows else 1.0)
 
     @property
-    def rests(self) -> bool:
+    def augments_none(self) -> bool:
         """Whether no image is augmented; False, too, on devices that would have to be waited for to know."""
         return self.share.device.type == "cpu" and not self.share
 

@@ -125,7 +125,7 @@ def adapted(share: Tensor, sign: Tensor, target: float, images: int, over: int) 
 
     Args:
         share: The share so far, () in [0, 1].
-        sign: r_t, ().
+        sign: r_t on average over the last images, ().
         target: What r_t should be.
         images: Real images that the step showed.
         over: Images in which the share goes from 0 to 1 at most.

@@ -96,8 +96,8 @@ def hold(D: Discriminator, num_blocks: int) -> list[nn.Parameter]:
 
 
 def see(x: Tensor, u: Tensor | None, adaptive: Adaptive | None) -> Tensor:
-    """Images as D sees them in training: augmented where there are uniforms for it."""
-    if u is None or adaptive is None or adaptive.rests:
+    """Images as D sees them in training: augmented where there are uniforms for it, and any share to augment."""
+    if u is None or adaptive is None or adaptive.augments_none:
         return x
     return augmented(x, u, adaptive.settings.augment or (), adaptive.share)
 
@@ -109,7 +109,7 @@ def penalties(
     settings, (on_fake, on_real) = adaptive.settings, logits.chunk(2)
     total = logits.new_zeros(())
     if settings.lecam:
-        total = total + adaptive.lecam * lecam_penalty(on_real, on_fake, adaptive.anchors)
+        total = total + adaptive.lecam_in_force * lecam_penalty(on_real, on_fake, adaptive.anchors)
     if u_again is not None:
         again = D(augmented(x, u_again, CONSISTENT), y)
         total = total + 2 * settings.consistency * consistency_penalty(logits, again)  # of drawn plus of real ones
@@ -137,7 +137,8 @@ def discriminator_step(
         tally: Takes D's outputs on drawn images by class.
 
     Returns:
-        `D_FIGURES` as 0-dim tensors, means over the step, and `d_sign` (`surely`).
+        `D_FIGURES` as 0-dim tensors, means over the step, `d_sign` (`surely`) and, where images may be augmented,
+        `augmented`, the share that each kind applies to.
     """
     held = hold(D, adaptive.settings.freeze_d if adaptive else 0)
     optimizer.zero_grad()
@@ -168,6 +169,8 @@ def discriminator_step(
     optimizer.step()
     advance(D)
     means = dict(zip((*D_FIGURES, "d_sign"), torch.stack(figures).mean(0), strict=True))
+    if adaptive and adaptive.settings.augment:
+        means["augmented"] = adaptive.share
     if adaptive:
         adaptive.move(means, sum(len(batch.x) for batch in batches))
     return means
