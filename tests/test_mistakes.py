@@ -123,6 +123,13 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
         "--resolution is 64, and the model of --init draws 32 px",
     ),
     "test data twice": (lambda p: train("--test-data", p.images)(p), "has the images of --data, which D sees"),
+    "lecam without a scale": (train("--loss", "wasserstein", "--lecam", "0.3"), "--lecam is 0.3; allowed is 0 with"),
+    "ada without a scale": (train("--loss", "wasserstein", "--ada-target", "0.6"), "--ada-target is 0.6; allowed is 0"),
+    "balanced without labels": (
+        train("--no-labels", "--class-sampling", "balanced"),
+        "--class-sampling balanced needs",
+    ),
+    "held without a model": (train("--hold-g", "10"), "--hold-g keeps G as --init has it"),
     "no test data": (train("--test-data", "nowhere"), "--test-data 'nowhere' is no file, folder or bundled set"),
     "resolution": (train("--resolution", "100"), "--resolution is 100; allowed is 32, 64, 128, 256, 512"),
     "negative batch": (train("--batch-size", "-4"), "--batch-size"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from biggan.config import Data
+from biggan.data.overlap import check_held_out
 from biggan.data.packed import Packed, default_cache, prepare
 from biggan.distributed.collective import first_on_each_machine, highest, lead
 from biggan.distributed.processes import meeting, rank, world_size
@@ -114,7 +115,7 @@ def _packs(
     """The real images by split, at the model's size and with its channels, made into squares as its run made them.
 
     Raises:
-        DataError: They cannot be read, or are the same in both splits.
+        DataError: They cannot be read, or many are in both splits.
         ConfigError: The training images are not those of the model's run.
     """
     given: dict[Split, str | Path | None] = {"train": data, "test": test_data}
@@ -130,6 +131,8 @@ def _packs(
         raise ConfigError(f"--data {data} is not what this model was trained on; give that, or this as --test-data.")
     if "test" in found and found["test"] in (trained_on, found.get("train")):
         raise DataError(f"--test-data {test_data} has the images that the model was trained on; give others.")
+    if len(packs) == 2:
+        check_held_out(packs["test"], packs["train"], str(test_data))
     return packs
 
 

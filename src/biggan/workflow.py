@@ -14,6 +14,7 @@ from biggan import budgeting, rescue
 from biggan.budgeting import Budget
 from biggan.config import Augment, Config
 from biggan.data.loader import Loader
+from biggan.data.overlap import check_held_out
 from biggan.data.packed import Packed, prepare
 from biggan.distributed.collective import first_on_each_machine, lead, same_everywhere
 from biggan.distributed.launch import processes
@@ -64,8 +65,8 @@ def plan(
         resolved = fitted(resolved, place)
     except OutOfMemory as error:
         watch.say(str(error))
-    if why := reasons(config, packed, start):
-        watch.say(why)
+    for note in (*packed.notes, *([why] if (why := reasons(config, packed, start)) else [])):
+        watch.say(note)
     return resolved, estimate(resolved, processes(), gpu=place.type == "cuda")
 
 
@@ -258,7 +259,7 @@ def _held_out(source: str, packed: Packed, config: Config, watch: Watch, stop: S
     """Images to watch a run by, packed by one process of each machine, with the classes numbered as the data have them.
 
     Raises:
-        DataError: They cannot be read, are those of the data, or are of other classes or colours.
+        DataError: They cannot be read, are among those of the data, or are of other classes or colours.
     """
     packing = _stoppable(watch.packing if rank() == 0 else lambda done, total: None, stop)
     like = replace(config.data, channels=packed.channels)
@@ -267,6 +268,7 @@ def _held_out(source: str, packed: Packed, config: Config, watch: Watch, stop: S
     )
     if held_out.sha256 == packed.sha256:
         raise DataError(f"--test-data {source} has the images of --data, which D sees; give others, or leave it out.")
+    check_held_out(held_out, packed, source)
     alone = sorted({*held_out.class_names} ^ {*packed.class_names})
     if alone:
         raise DataError(f"--test-data {source} must have the classes of --data; only one of them has {alone[0]!r}.")

@@ -35,10 +35,12 @@ def test_values_at_an_end_are_counted_image_by_image() -> None:
     assert share_at_ends(x).tolist() == [0, 0.5, 1]
 
 
-def curve(low: float, full: float, ends: float = 0.1, error: float = 0.01) -> list[dict[str, float]]:
-    precisions = {0.2: low, 0.4: low, 1.0: full}
+def curve(
+    low: float, full: float, ends: float = 0.1, error: float = 0.01, recall: float = 0.5
+) -> list[dict[str, float]]:
+    precisions, rest = {0.2: low, 0.4: low, 1.0: full}, {"precision error": error, "recall": recall}
     return [
-        {"truncation": t, "precision": p, "precision error": error, "at the ends": ends if t == 0.2 else 0.1}
+        {"truncation": t, "precision": p, "at the ends": ends if t == 0.2 else 0.1, **rest}
         for t, p in precisions.items()
     ]
 
@@ -53,6 +55,7 @@ def curve(low: float, full: float, ends: float = 0.1, error: float = 0.01) -> li
         (curve(0.9, 0.7, ends=0.5), 0.1, "not amenable", "at truncation 0.2 images saturate, 50%"),
         (curve(0.9, 0.7, ends=0.5), 0.45, "amenable", "nothing saturates"),
         (curve(0.0, 0.0), 0.1, "not amenable", "no image lies near the real ones"),
+        (curve(0.9, 0.7, recall=0.0), 0.1, "not amenable", "no variety"),
     ],
 )
 def test_the_verdict_is_by_quality_and_saturation(

@@ -31,9 +31,10 @@ def test_lines_that_are_no_records_are_passed_over(tmp_path: Path, line: str) ->
     assert [each["name"] for each in read(tmp_path)] == ["d2k"]
 
 
-def test_the_newest_of_a_name_and_truncation_counts() -> None:
+def test_the_newest_of_a_name_a_truncation_and_a_set_counts() -> None:
     old, new, other = record("d2k", x=1.0), record("d2k", x=2.0), {**record("d2k", x=3.0), "truncation": 0.5}
-    assert latest([old, other, new]) == [new, other]
+    of_others = {**record("d2k", x=4.0), "real_sha256": {"test": "b"}}
+    assert latest([old, other, of_others, new]) == [new, other, of_others]
 
 
 def test_figures_are_told_with_their_errors() -> None:

@@ -21,7 +21,7 @@ import biggan
 from biggan import atomic
 from biggan.config import Data
 from biggan.data.packed import prepare
-from biggan.errors import ConfigError, DataError
+from biggan.errors import ConfigError, DataError, ModelError
 from biggan.evaluation.eyes import random_eyes
 from biggan.evaluation.material import Material
 from biggan.reporting.measuring import neighbours
@@ -267,6 +267,14 @@ def test_damaged_and_foreign_files_of_a_run_are_passed_over(run: Path, tmp_path:
     page = written(copy, tmp_path / "page.html", images=0)
     assert [section["id"] for section in page.all("section")] == SECTIONS
     assert not any("incident 1" in image["alt"] for image in page.all("img"))
+
+
+@pytest.mark.parametrize("content", ['{"format": 1, "conf', "[]"], ids=["cut", "a list"])
+def test_a_damaged_record_of_the_run_is_told(run: Path, tmp_path: Path, content: str) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "run.json").write_text(content)
+    with pytest.raises(ModelError, match=r"run\.json"):
+        written(copy, tmp_path / "page.html", images=0)
 
 
 def test_measurements_have_a_table_and_curves_over_time(run: Path, tmp_path: Path) -> None:

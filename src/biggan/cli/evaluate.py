@@ -1,5 +1,6 @@
 """`biggan evaluate`: a model measured against real images, as a table."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def evaluate(
             progress=bar.counting,
             found=lambda record: bar.say("\n".join(rows(record))),
         )
-        if (Path(model) / METRICS).exists() and not is_foreign(model):
+        if (Path(model) / METRICS).exists() and os.access(model, os.W_OK) and not is_foreign(model):
             bar.say(f"Full records: {Path(model) / METRICS}")
         else:
             bar.say(

@@ -114,7 +114,8 @@ def judge(curve: list[dict[str, float]], real_at_ends: float) -> tuple[str, str]
     """The verdict on a curve over truncations, and why.
 
     Args:
-        curve: Points with `truncation`, `precision`, `precision error` and `at the ends`; 0.4 and 1 among them.
+        curve: Points with `truncation`, `precision`, `precision error`, `recall` and `at the ends`; 0.4 and 1 among
+            them.
         real_at_ends: Share of real images' values that are -1 or 1.
     """
     by_place = {point["truncation"]: point for point in curve}
@@ -128,6 +129,8 @@ def judge(curve: list[dict[str, float]], real_at_ends: float) -> tuple[str, str]
     error = math.hypot(low["precision error"], full["precision error"])
     if max(low["precision"], full["precision"]) == 0:
         return "not amenable", "no image lies near the real ones at any truncation"
+    if full["recall"] == 0:
+        return "not amenable", "drawn images come near no real one at truncation 1, so no variety is there to give up"
     if gain > SURE * error:
         return "amenable", "precision rises as truncation falls, and nothing saturates"
     if gain < -SURE * error:

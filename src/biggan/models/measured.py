@@ -52,10 +52,9 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 
 def latest(records: Sequence[Record]) -> list[Record]:
-    """The newest record of each name and truncation, in the order of their first."""
-    return list(
-        {(each["name"], str(each.get("truncation")), str(each.get("threshold"))): each for each in records}.values()
-    )
+    """The newest record of each name, truncation and set of real images, in the order of their first."""
+    by = ("truncation", "threshold", "real_sha256")
+    return list({(each["name"], *(str(each.get(part)) for part in by)): each for each in records}.values())
 
 
 def told(record: Record) -> str:

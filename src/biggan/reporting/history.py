@@ -1,7 +1,8 @@
 """What a run folder tells of its training: settings, figures, sheets, incidents, measurements.
 
 Read as it is found, while the run may be going on: what is missing is empty, and lines or files that are damaged are
-passed over, as a killed process may leave half of one. A folder may come from anyone, so nothing outside it is read.
+passed over, as a killed process may leave half of one, but for `run.json`, without which a run is none. A folder may
+come from anyone, so nothing outside it is read.
 """
 
 import json
@@ -87,18 +88,29 @@ class History:
 
 
 def read_history(folder: Path | None) -> History:
-    """Reads what there is in a folder; None for a model that has none."""
+    """Reads what there is in a folder; None for a model that has none.
+
+    Raises:
+        ModelError: Its `run.json` is damaged.
+    """
     if folder is None or not folder.is_dir():
         return History(folder=None)
     return History(
         folder=folder,
-        run=_mapping(folder / RUN),
+        run=_run(folder / RUN),
         figures=_figures(folder / STATS),
         sheets=_sheets(folder / SHEETS),
         incidents=_incidents(folder),
         records=measured.read(folder),
         best=_mapping(folder / BEST / "config.json").get("training") or {},
     )
+
+
+def _run(path: Path) -> dict[str, Any]:
+    found = atomic.read_json(path) if path.exists() else {}
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} is damaged; put it back.")
+    return found
 
 
 def _mapping(path: Path) -> dict[str, Any]:

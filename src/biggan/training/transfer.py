@@ -58,6 +58,8 @@ def check_start(model: Model, augment: Augment, bundle: Bundle | None) -> None:
     """
     if bundle is not None:
         check_fits(model, bundle)
+    elif augment.hold_g:
+        raise ConfigError("--hold-g keeps G as --init has it, and there is no --init; leave it out.")
     if augment.freeze_d:
         D = None if bundle is None else bundle.D
         blocks = 0 if D is None else len(list(D.get_submodule("blocks").children()))

@@ -1,0 +1,36 @@
+"""Held-out images are not among those that are trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biggan.config import Data
+from biggan.data import overlap
+from biggan.data.overlap import check_held_out, shared
+from biggan.data.packed import Packed, prepare
+from biggan.errors import DataError
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (80, 32, 32, 3), np.uint8)
+
+
+def pack(folder: Path, name: str, rows: slice) -> Packed:
+    np.savez(folder / name, x=IMAGES[rows], y=np.arange(80)[rows] % 2)
+    return prepare(str(folder / f"{name}.npz"), 32, Data())
+
+
+def test_images_of_both_are_counted_and_more_than_a_tenth_refused(tmp_path: Path) -> None:
+    trained = pack(tmp_path, "trained", slice(0, 50))
+    for first, count in ((50, 0), (47, 3), (46, 4), (20, 30)):
+        held_out = pack(tmp_path, f"from{first}", slice(first, first + 30))
+        assert shared(held_out, trained) == count
+        if count > 3:
+            with pytest.raises(DataError, match=f"--test-data x has {count} images that are in --data too, of 30"):
+                check_held_out(held_out, trained, "x")
+        else:
+            check_held_out(held_out, trained, "x")
+
+
+def test_of_many_training_images_some_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap, "MOST", 10 * 32 * 32 * 3)
+    assert shared(pack(tmp_path, "same", slice(0, 50)), pack(tmp_path, "trained", slice(0, 50))) == 10
