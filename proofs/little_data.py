@@ -283,9 +283,9 @@ def report(found: Curves) -> bool:
         f"features at {PIXELS} px between {DRAWN:,} pictures of the averaged generator and the held-out images; "
         f"seconds are CPU seconds of training. none and little: {SOME} images a class of CIFAR-10, little with "
         f"what is chosen for few images: --augment {' '.join(POLICY)} --ada-target {ADA_TARGET:g} --ada-images "
-        f"{ADA_IMAGES}; little lecam has --lecam {LECAM:g} besides, and is forced on all images too, on which nothing of "
-        f"it is chosen, to be compared after as many images. scratch and init: {SOME} images of each of the last five "
-        f"classes of Fashion-MNIST, both as "
+        f"{ADA_IMAGES}; little lecam has --lecam {LECAM:g} besides, and is forced on all images too, on which "
+        f"nothing of it is chosen, to be compared after as many images. scratch and init: {SOME} images of each of the "
+        f"last five classes of Fashion-MNIST, both as "
         f"little; init starts from a model of the first five (all their images), whose G is held for the first "
         f"{HOLD['both']:,} images."
     )
