@@ -34,8 +34,14 @@ def test_few_images_are_augmented_as_far_as_d_needs_it_and_the_sentence_says_why
     assert sentence.endswith("--ada-target 0.2 (as far as it does), --ada-images 20000.")
 
 
-@pytest.mark.parametrize("given", [{"augment": POLICY}, {"augment": ()}, {"augment_share": 0.5}], ids=str)
-def test_a_share_that_was_given_or_augmentation_that_was_is_not_adapted(given):
+def test_kinds_that_were_given_adapt_too():
+    augment, sentence = choose(Augment(augment=("scale",)), pack(250, 250), LONG)
+    assert augment == replace(PLAIN, augment=("scale",), ada_target=ADA_TARGET, ada_images=ADA_IMAGES)
+    assert "--augment" not in sentence
+
+
+@pytest.mark.parametrize("given", [{"augment": ()}, {"augment_share": 0.5}, {"ada_target": 0.0}], ids=str)
+def test_a_share_that_was_given_or_no_augmentation_is_not_adapted(given):
     augment, _ = choose(Augment(**given), pack(250, 250), LONG)
     assert (augment.ada_target, augment.ada_images) == (0, PLAIN.ada_images)
 

@@ -49,7 +49,7 @@ def choose(
     """
     few, counts = packed.num_images < FEW_IMAGES, [count for count in packed.class_counts if count]
     uneven = len(counts) > 1 and max(counts) > UNEVEN * min(counts)
-    left = augment.augment is None and augment.augment_share == 1 and augment.ada_target != 0
+    left = augment.augment != () and augment.augment_share == 1 and augment.ada_target != 0
     adapts = few and left and loss != "wasserstein"
     hold = min(HOLD[inherited], total_images // SHORTEST)
     values: dict[str, object] = {
