@@ -95,6 +95,13 @@ def on(*words: object) -> Mistake:
     return lambda place: [word(place) if callable(word) else word for word in words]
 
 
+def run_folder(root: Path) -> Path:
+    """What tells a run's folder."""
+    (root / "other" / "states").mkdir(parents=True)
+    (root / "other" / "run.json").write_text("{}")
+    return root / "other"
+
+
 def train_on(source: Callable[[Place], object]) -> Mistake:
     return on("train", "--preset", "tiny", "--out", lambda p: p.root / "run", "--data", source)
 
@@ -123,6 +130,8 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
         "--resolution is 64, and the model of --init draws 32 px",
     ),
     "test data twice": (lambda p: train("--test-data", p.images)(p), "has the images of --data, which D sees"),
+    "all of an average": (train("--lecam-decay", "1"), "--lecam-decay is 1.0; allowed is 0 to 0.9999999"),
+    "a run as data": (train_on(lambda p: run_folder(p.root)), "is a run, and its pictures are drawn"),
     "lecam without a scale": (train("--loss", "wasserstein", "--lecam", "0.3"), "--lecam is 0.3; allowed is 0 with"),
     "ada without a scale": (train("--loss", "wasserstein", "--ada-target", "0.6"), "--ada-target is 0.6; allowed is 0"),
     "balanced without labels": (

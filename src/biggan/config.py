@@ -35,7 +35,7 @@ def _check_numbers(config: Any, least: dict[str, float], most: dict[str, float])
 
 
 def _plain(bound: float) -> str:
-    return f"{bound:,}" if isinstance(bound, int) and bound < 10**9 else f"{bound:g}"
+    return f"{bound:,}" if isinstance(bound, int) and bound < 10**9 else f"{bound:.7g}"
 
 
 def _check_choices(config: Any) -> None:

@@ -41,7 +41,9 @@ def find_model(path_or_name: str | Path) -> Path:
         ModelError: No such folder or name, or the folder holds no model.
     """
     path, bundled = Path(path_or_name), bundled_models()
-    needed = f"a model is a folder with {CONFIG} and {MODEL}, or a published checkpoint"
+    needed = (
+        f"a model is a folder with {CONFIG} and {MODEL}, as `biggan train --out` makes it, or a published checkpoint"
+    )
     if (path / CONFIG).is_file() and (path / MODEL).is_file():
         return path
     if str(path_or_name) in bundled:
@@ -49,7 +51,7 @@ def find_model(path_or_name: str | Path) -> Path:
     if (path / "run.json").is_file():
         raise ModelError(f"The run {path} has not written a model yet ({MODEL}); let it train a little longer.")
     if path.exists():
-        raise ModelError(f"{path} holds no model; {needed}, as `biggan train --out` makes it.")
+        raise ModelError(f"{path} holds no model; {needed}.")
     names = [*bundled, *hub.NAMES]
     offer = nearest(str(path_or_name), names) or f"; {needed}{''.join(f', or {name}' for name in names)}."
     raise ModelError(f"There is no model {str(path_or_name)!r}{offer}")

@@ -32,7 +32,7 @@ def find(source: str) -> Iterator[Source]:
     """Opens what a `--data` means; reading ends with the context.
 
     Raises:
-        DataError: Nothing of that name, nothing that is read, or a damaged list or archive.
+        DataError: Nothing of that name, nothing that is read, a run's folder, or a damaged list or archive.
     """
     if source in bundled.NAMES:
         found = arrays.idx(folder_tree(bundled.FOLDER), bundled.NAMES[source])
@@ -40,6 +40,10 @@ def find(source: str) -> Iterator[Source]:
         return
     path = existing(source)
     if path.is_dir():
+        if (path / "run.json").is_file() and (path / "states").is_dir():
+            raise DataError(
+                f"--data {clean(source)!r} is a run, and its pictures are drawn; give the images it was of."
+            )
         yield _of_tree(folder_tree(path))
     elif _starts(path, b"PK") or zipfile.is_zipfile(path):
         with _zip(path) as archive:
