@@ -67,6 +67,13 @@ def test_defects_are_farther_than_real_images(fashion: Packed, look: Probe, defe
     assert look.figures(changed)["distance"] > 4 * abs(look.figures(x)["distance"])
 
 
+def test_what_is_alike_in_a_few_real_images_makes_no_picture_much_farther(fashion: Packed, look: Probe) -> None:
+    few = np.concatenate([np.flatnonzero(fashion.labels == k)[:5] for k in range(10)])  # all black in a corner
+    small = probe(replace(fashion, images=np.array(fashion.images[few]), labels=fashion.labels[few]))
+    noise = torch.rand(64, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert small.distance(noise) == pytest.approx(look.distance(noise), rel=0.5)
+
+
 def test_pictures_that_are_not_finite_give_nan(look: Probe, fashion: Packed) -> None:
     x = other_images(fashion, look)
     x[3, 0, 5, 5] = torch.inf
