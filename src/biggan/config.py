@@ -238,7 +238,7 @@ class Augment:
     """Let that share rise from 0 so as to keep D's signs on real less drawn images here (ADA: 0.6); 0: fixed share."""
     ada_images: int | None = None
     """Images in which the share can go from 0 to 1 (500,000 in the paper, whose runs show millions)."""
-    lecam: float = 0.0
+    lecam: float | None = None
     """Strength of LeCam regularisation of D (0.3 in its paper); with --ada-target times the share augmented."""
     lecam_decay: float = 0.99
     """Share of LeCam's averages of D's outputs kept at each D step."""
@@ -252,8 +252,8 @@ class Augment:
     """Images during which G stays as --init has it while D learns."""
 
     def __post_init__(self) -> None:
-        zero = dict.fromkeys(("augment_share", "lecam", "lecam_decay", "consistency", "freeze_d"), 0)
-        least = {"ada_target": 0, "ada_images": 1, "hold_g": 0}
+        zero = dict.fromkeys(("augment_share", "lecam_decay", "consistency", "freeze_d"), 0)
+        least = {"ada_target": 0, "ada_images": 1, "lecam": 0, "hold_g": 0}
         given = {name: low for name, low in least.items() if getattr(self, name) is not None}
         most = {"augment_share": 1, "lecam_decay": 0.9999999} | ({"ada_target": 0.99} if "ada_target" in given else {})
         _check_numbers(self, {**zero, **given}, most)
@@ -265,7 +265,7 @@ class Augment:
         _require(self.class_sampling in words, "class_sampling", self.class_sampling, "natural or balanced")
 
 
-PLAIN = Augment(augment=(), ada_target=0.0, ada_images=500_000, class_sampling="natural", hold_g=0)
+PLAIN = Augment(augment=(), ada_target=0.0, ada_images=500_000, lecam=0.0, class_sampling="natural", hold_g=0)
 """Training as published, whatever the number of images."""
 
 

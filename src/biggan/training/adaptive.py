@@ -62,7 +62,7 @@ class Adaptive:
     @property
     def lecam_in_force(self) -> Tensor | float:
         """Strength of LeCam now."""
-        return self.settings.lecam * (self.share if self.lecam_follows else 1.0)
+        return (self.settings.lecam or 0.0) * (self.share if self.lecam_follows else 1.0)
 
     @property
     def augments_none(self) -> bool:
