@@ -7,9 +7,10 @@ import pytest
 
 from biggan.config import PLAIN, Augment
 from biggan.data.packed import Packed
-from biggan.training.little import ADA_IMAGES, ADA_TARGET, FEW_IMAGES, HOLD, POLICY, choose
+from biggan.training.little import ADA_IMAGES, ADA_TARGET, FEW_IMAGES, GENTLE_LECAM, HOLD, POLICY, choose
 
 LONG = 1_000_000  # images of a run
+ADAPTS = {"ada_target": ADA_TARGET, "ada_images": ADA_IMAGES, "lecam": GENTLE_LECAM}
 
 
 def pack(*counts: int, labelled: bool = True) -> Packed:
@@ -29,21 +30,21 @@ def pack(*counts: int, labelled: bool = True) -> Packed:
 
 def test_few_images_are_augmented_as_far_as_d_needs_it_and_the_sentence_says_why():
     augment, sentence = choose(Augment(), pack(250, 250), LONG)
-    assert augment == replace(PLAIN, augment=POLICY, ada_target=ADA_TARGET, ada_images=ADA_IMAGES)
+    assert augment == replace(PLAIN, augment=POLICY, **ADAPTS)
     assert "--augment color translation (D may learn 500 images by heart)" in sentence
-    assert sentence.endswith("--ada-target 0.2 (as far as it does), --ada-images 20000.")
+    assert sentence.endswith("--ada-target 0.3 (as far as it does), --ada-images 20000, --lecam 0.01 (likewise).")
 
 
 def test_kinds_that_were_given_adapt_too():
     augment, sentence = choose(Augment(augment=("scale",)), pack(250, 250), LONG)
-    assert augment == replace(PLAIN, augment=("scale",), ada_target=ADA_TARGET, ada_images=ADA_IMAGES)
+    assert augment == replace(PLAIN, augment=("scale",), **ADAPTS)
     assert "--augment" not in sentence
 
 
 @pytest.mark.parametrize("given", [{"augment": ()}, {"augment_share": 0.5}, {"ada_target": 0.0}], ids=str)
 def test_a_share_that_was_given_or_no_augmentation_is_not_adapted(given):
     augment, _ = choose(Augment(**given), pack(250, 250), LONG)
-    assert (augment.ada_target, augment.ada_images) == (0, PLAIN.ada_images)
+    assert (augment.ada_target, augment.ada_images, augment.lecam) == (0, PLAIN.ada_images, 0)
 
 
 def test_where_d_s_sign_says_nothing_all_images_are_augmented():
@@ -71,9 +72,9 @@ def test_a_g_that_has_learned_is_held_until_d_knows_the_images(inherited):
 
 
 GIVEN = [
-    {"augment": (), "ada_target": 0.0, "ada_images": 500_000},
+    {"augment": (), "ada_target": 0.0, "ada_images": 500_000, "lecam": 0.0},
     {"augment": ("cutout",), "ada_target": 0.3, "ada_images": 7},
-    {"ada_target": 0.0, "ada_images": 500_000},
+    {"ada_target": 0.0, "ada_images": 500_000, "lecam": 0.0},
     {"ada_target": 0.3},
     {"class_sampling": "natural"},
     {"hold_g": 3},
