@@ -47,12 +47,14 @@ def test_outputs_that_swing_begin_nothing_but_a_d_that_is_sure_does(mean, end):
 
 def test_lecam_that_was_asked_for_follows_a_share_that_adapts_and_what_the_guard_adds_does_not():
     adapts = replace(PLAIN, augment=("color",), ada_target=0.2)
-    asked, guarded = Adaptive(replace(adapts, lecam=0.1), CPU), Adaptive(adapts, CPU)
-    guarded.settings = Course().after(1, "D").settings(adapts, "hinge")
-    for share in (0.0, 0.3, 1.0):
-        asked.share = guarded.share = torch.tensor(share)
-        assert float(asked.lecam_in_force) == pytest.approx(0.1 * share)
-        assert float(guarded.lecam_in_force) == LECAM
+    for strength in (0.0, 0.1):
+        given = replace(adapts, lecam=strength)
+        asked, guarded = Adaptive(given, CPU), Adaptive(given, CPU)
+        guarded.settings = Course().after(1, "D").settings(given, "hinge")
+        for share in (0.0, 0.3, 1.0):
+            asked.share = guarded.share = torch.tensor(share)
+            assert float(asked.lecam_in_force) == pytest.approx(strength * share)
+            assert float(guarded.lecam_in_force) == LECAM
     for alone in (
         replace(adapts, augment=(), lecam=0.1),
         replace(adapts, ada_target=0.0, augment_share=0.0, lecam=0.1),

@@ -13,7 +13,7 @@ from biggan.training.course import LECAM, SHIFT, Course
 from biggan.training.little import POLICY
 from biggan.training.loop import Training, iterate
 
-OWN = Augment(augment=("color",), lecam=0.1, class_sampling="natural", hold_g=0)
+OWN = Augment(augment=("color",), lecam=0.5, class_sampling="natural", hold_g=0)
 
 
 def test_no_incident_changes_nothing() -> None:
@@ -57,6 +57,13 @@ def test_what_the_settings_have_stays() -> None:
     course = Course().after(1, "D").after(2, "D")
     assert course.settings(OWN, "hinge") == OWN
     assert "LeCam" not in course.words(OWN, "hinge")
+
+
+def test_a_gentler_lecam_of_the_settings_is_raised() -> None:
+    gentle = replace(OWN, lecam=0.01)
+    course = Course().after(1, "D")
+    assert course.settings(gentle, "hinge") == replace(gentle, lecam=LECAM)
+    assert f"LeCam of {LECAM:g}" in course.words(gentle, "hinge")
 
 
 def test_a_loss_without_a_bound_gets_no_lecam() -> None:

@@ -36,7 +36,7 @@ class Adaptive:
 
     def __init__(self, settings: Augment, device: torch.device) -> None:
         self.settings = settings
-        self.lecam_follows = bool(settings.lecam and settings.augment and settings.ada_target)
+        self.follows = settings.lecam if settings.augment and settings.ada_target else None  # strength times the share
         self.anchors = torch.zeros(2, device=device)
         self.sign = torch.zeros((), device=device)
         self.share = torch.tensor(0.0 if settings.ada_target else settings.augment_share, device=device)
@@ -62,7 +62,8 @@ class Adaptive:
     @property
     def lecam_in_force(self) -> Tensor | float:
         """Strength of LeCam now."""
-        return (self.settings.lecam or 0.0) * (self.share if self.lecam_follows else 1.0)
+        strength = self.settings.lecam or 0.0
+        return strength * (self.share if strength == self.follows else 1.0)
 
     @property
     def augments_none(self) -> bool:

@@ -31,7 +31,7 @@ class Course:
     shift: int = 0
     """Images by which the places in all streams of draws are moved on."""
     lecam: bool = False
-    """Regularise D by LeCam, where the settings do not."""
+    """Regularise D by LeCam, where the settings do so by less."""
     augment: bool = False
     """Augment all that D sees, where the settings do not."""
 
@@ -50,7 +50,7 @@ class Course:
 
     def settings(self, augment: Augment, loss: str) -> Augment:
         """A run's settings with the remedies; LeCam is for losses with a bound, not for `wasserstein`."""
-        lecam = LECAM if self.lecam and not augment.lecam and loss != "wasserstein" else augment.lecam
+        lecam = max(LECAM, augment.lecam or 0.0) if self.lecam and loss != "wasserstein" else augment.lecam
         kinds = POLICY if self.augment and not augment.augment else augment.augment
         return replace(augment, lecam=lecam, augment=kinds) if self.lecam or self.augment else augment
 
