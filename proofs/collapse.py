@@ -5,9 +5,9 @@ provoked ones first, and adds a line for each to FOLDER/collapse.jsonl; stopped 
 goes on in the middle of the run. RUNs are folders of other runs that were healthy, of which the guard is tried on the
 looks too; with them fewer of our own are made, so that all are thirty. Runs that are the same up to the provocation
 share that part. A healthy run is without guard and leaves its looks, on which the guard of today is tried whenever the
-table is written: so after a change of its rules no healthy run is needed again. A CIFAR-10 archive at
-FOLDER/cifar10-train.npz is a third of the healthy runs' sets, if it is there. The page is written anew after each run.
-About eight hours on one thread.
+table is written: so after a change of its rules no healthy run is needed again. They are of Fashion-MNIST, the same
+without labels, and each archive FOLDER/<set>-train.npz. The page is written anew after each run. About four hours on
+one thread.
 """
 
 import json
@@ -40,12 +40,13 @@ from biggan.training.loop import Batches, Figures, Hook, Training, every, fit
 
 LENGTH, SAVED = 2 * ONSET, ONSET // 5  # images of a run, and between its saved states
 SOON = LENGTH // 20  # images within which harm has to be noticed
-HEALTHY, SEEDS = 30, 10  # healthy runs; seeds of those made here, on each of the sets
+HEALTHY = 30  # healthy runs
 JUDGED = 1_000  # images between the judge's looks
 TOGETHER = 4  # of the judge's looks in a row that are averaged
 WORSE = 2.0  # times the lowest distance at which a judge calls a run harmed
 EACH = 20  # pictures of each class that a judge sees at a look
 FASHION = "fashion-mnist"
+TRAIN = "-train.npz"  # at the end of other sets' names
 BEGUN = "begun"  # the part before the provocation, which runs share
 
 
@@ -82,12 +83,12 @@ def tasks(folder: Path) -> Iterator[Task]:
     for name, provocation in PROVOCATIONS.items():
         source = FASHION if provocation.images is None else str(few_images(folder, provocation.images))
         yield Task(name, name, source, 0)
-    cifar = folder / "cifar10-train.npz"
-    for seed in range(SEEDS):
-        yield Task(f"healthy-fashion-{seed}", None, FASHION, seed)
+    archives = sorted(folder.glob(f"*{TRAIN}"))
+    for seed in range(HEALTHY):
+        yield Task(f"healthy-{FASHION}-{seed}", None, FASHION, seed)
         yield Task(f"healthy-unlabelled-{seed}", None, FASHION, seed, labels=False)
-        if cifar.exists():
-            yield Task(f"healthy-cifar-{seed}", None, str(cifar), seed)
+        for archive in archives:
+            yield Task(f"healthy-{archive.name.removesuffix(TRAIN)}-{seed}", None, str(archive), seed)
 
 
 def few_images(folder: Path, count: int) -> Path:
@@ -291,7 +292,7 @@ Fashion-MNIST are provoked from image {ONSET:,} on (the tiny set and the one wit
 hooks in the script; lasting causes are there again after every rollback. Where harm comes slowly its beginning is told
 by a classifier that the guard does not know: half of a class, or of all images, no longer recognised, or, where the
 cause is there from the start, {WORSE:g} times the lowest distance, on average over {TOGETHER} looks. Healthy runs
-differ in seed and set: Fashion-MNIST, the same without labels, CIFAR-10, and runs made elsewhere, which are described.
+differ in seed and set: Fashion-MNIST, the same without labels, other archives, and runs made elsewhere, which are described.
 They run without guard, or had it and no incident, and the guard of today is tried on the looks that they left, which
 are those of a guarded run up to its first alarm."""
 
