@@ -292,9 +292,9 @@ Fashion-MNIST are provoked from image {ONSET:,} on (the tiny set and the one wit
 hooks in the script; lasting causes are there again after every rollback. Where harm comes slowly its beginning is told
 by a classifier that the guard does not know: half of a class, or of all images, no longer recognised, or, where the
 cause is there from the start, {WORSE:g} times the lowest distance, on average over {TOGETHER} looks. Healthy runs
-differ in seed and set: Fashion-MNIST, the same without labels, other archives, and runs made elsewhere, which are described.
-They run without guard, or had it and no incident, and the guard of today is tried on the looks that they left, which
-are those of a guarded run up to its first alarm."""
+differ in seed and set: Fashion-MNIST, the same without labels, other archives, and runs made elsewhere, which are
+described. They run without guard, or had it and no incident, and the guard of today is tried on the looks that they
+left, which are those of a guarded run up to its first alarm."""
 
 
 def main() -> None:

@@ -109,6 +109,7 @@ def test_a_run_from_before_there_was_a_choice_goes_on_as_it_was(tmp_path: Path, 
         (["--no-labels"], "give labelled images"),
         (["--channels", "3"], "give --channels 1"),
         (["--init=ortho"], "--init is given as"),
+        (["--augment-share", "0.5", "--ada-target", "0.6"], "--augment-share is 0.5, and --ada-target moves the share"),
         (["--augment", "cutout", "cutout"], "--augment is cutout cutout; allowed is different ones of"),
     ],
 )

@@ -132,6 +132,10 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
     "test data twice": (lambda p: train("--test-data", p.images)(p), "has the images of --data, which D sees"),
     "all of an average": (train("--lecam-decay", "1"), "--lecam-decay is 1.0; allowed is 0 to 0.9999999"),
     "a run as data": (train_on(lambda p: run_folder(p.root)), "is a run, and its pictures are drawn"),
+    "dry run into other files": (
+        on("train", "--dry-run", "--preset", "tiny", "--data", lambda p: p.images, "--out", lambda p: p.root),
+        "holds other files",
+    ),
     "lecam without a scale": (train("--loss", "wasserstein", "--lecam", "0.3"), "--lecam is 0.3; allowed is 0 with"),
     "ada without a scale": (train("--loss", "wasserstein", "--ada-target", "0.6"), "--ada-target is 0.6; allowed is 0"),
     "balanced without labels": (

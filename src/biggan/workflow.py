@@ -168,7 +168,7 @@ def train(
     hang_seconds = hang_minutes * 60 if processes() > 1 else None
     with StopRequest() as stop, watched(hang_seconds), meeting(pick_device(device)) as place, ExitStack() as held:
         lead(lambda: check_track(track))
-        lead(lambda: _check_out(out, source))
+        lead(lambda: check_out(out, source))
         start = None if init is None else open_model(init)
         packed = _prepared(str(source), wanted, watch, stop)
         held_out = None if test_data is None else _held_out(str(test_data), packed, wanted, watch, stop)
@@ -216,7 +216,7 @@ def _settings(
     if fixed and budget is None:
         raise ConfigError("fixed is for a budget; put these values into the settings.")
     if budget is not None:
-        _check_out(out, source)  # before the trial
+        check_out(out, source)  # before the trial
         return budgeting.settle(source, out, budget, fixed or {}, device, watch)
     assert config is not None
     return config, None
@@ -237,7 +237,12 @@ def check_shares(config: Config) -> None:
         raise ConfigError(f"--replica-group is {group}; allowed is a divisor of the number of processes, {ranks}.")
 
 
-def _check_out(out: Path, source: str | Path) -> None:
+def check_out(out: Path, source: str | Path) -> None:
+    """Checks that a run may be in a folder.
+
+    Raises:
+        ConfigError: It lies within the images, is a file, or holds other things than a run.
+    """
     check_apart(out, source)
     check_place(out)
 

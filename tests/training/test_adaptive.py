@@ -26,7 +26,7 @@ def test_anchors_are_moving_averages_from_zero():
 
 def test_the_share_is_fixed_without_a_target_and_adapts_with_one():
     fixed = Adaptive(replace(PLAIN, augment_share=0.7), CPU)
-    adaptive = Adaptive(replace(PLAIN, augment_share=0.7, ada_target=0.6, ada_images=100_000), CPU)
+    adaptive = Adaptive(replace(PLAIN, ada_target=0.6, ada_images=100_000), CPU)
     assert float(adaptive.share) == 0
     for _ in range(3):
         fixed.move(step(0, 0, 1.0), SIGN_IMAGES)

@@ -133,6 +133,11 @@ def test_a_model_may_have_two_classes_of_one_name():
     assert sentence.startswith("All classes are the model's.")
 
 
+def test_classes_that_have_but_numbers_are_said_to_be_matched_by_them():
+    _, _, sentence = started(model(names=["0", "1", "2"]), ["2", "0"])
+    assert sentence == f"All classes are the model's, by their numbers. {GREY}"
+
+
 @torch.no_grad()
 def test_the_nearest_class_is_the_one_whose_pictures_the_images_are():
     bundle = model()

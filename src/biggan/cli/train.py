@@ -184,6 +184,7 @@ def _train(
         settings = asked if isinstance(asked, Config) else None
         time, fixed = (None, None) if isinstance(asked, Config) else asked
         if dry_run:
+            workflow.check_out(out, data)
             if time is not None:
                 settings, chosen = budgeting.settle(data, out, time, fixed or {}, device, watch)
                 bar.say("\n".join(chosen.reasons))

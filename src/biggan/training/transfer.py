@@ -136,7 +136,8 @@ def _origins(bundle: Bundle, packed: Packed) -> tuple[Tensor, Tensor, str]:
         if place is not None:
             shares[k, place] = 1
     if not any(place is None for place in known):
-        return shares, new, "All classes are the model's." if names else "No classes on either side."
+        numbered = ", by their numbers" if all(map(str.isdecimal, names)) else ""
+        return shares, new, f"All classes are the model's{numbered}." if names else "No classes on either side."
     if bundle.D is None:
         shares[new] = 1 / num_old
         begun = "begin from the mean of its classes"
