@@ -45,21 +45,31 @@ def test_outputs_that_swing_begin_nothing_but_a_d_that_is_sure_does(mean, end):
     assert (max(shares), shares[-1]) == (end, end)
 
 
-def test_lecam_that_was_asked_for_follows_a_share_that_adapts_and_what_the_guard_adds_does_not():
-    adapts = replace(PLAIN, augment=("color",), ada_target=0.2)
-    for strength in (0.0, 0.1):
-        given = replace(adapts, lecam=strength)
-        asked, guarded = Adaptive(given, CPU), Adaptive(given, CPU)
-        guarded.settings = Course().after(1, "D").settings(given, "hinge")
-        for share in (0.0, 0.3, 1.0):
-            asked.share = guarded.share = torch.tensor(share)
-            assert float(asked.lecam_in_force) == pytest.approx(strength * share)
-            assert float(guarded.lecam_in_force) == LECAM
-    for alone in (
-        replace(adapts, augment=(), lecam=0.1),
-        replace(adapts, ada_target=0.0, augment_share=0.0, lecam=0.1),
-    ):
-        assert float(Adaptive(alone, CPU).lecam_in_force) == 0.1
+@pytest.mark.parametrize("strength", [0.0, 0.1, LECAM, 0.5])
+def test_lecam_that_was_asked_for_follows_a_share_that_adapts_and_what_the_guard_adds_does_not(strength):
+    given = replace(PLAIN, augment=("color",), ada_target=0.2, lecam=strength)
+    asked, guarded = Adaptive(given, CPU), Adaptive(given, CPU)
+    guarded.heed(Course().after(1, "D"), "hinge")
+    for share in (0.0, 0.3, 1.0):
+        asked.share = guarded.share = torch.tensor(share)
+        assert float(asked.lecam_in_force) == pytest.approx(strength * share)
+        assert float(guarded.lecam_in_force) == pytest.approx(max(strength * share, LECAM))
+        assert float(guarded.share_in_force) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("changes", [{"augment": ()}, {"augment_share": 0.0}], ids=str)
+def test_lecam_beside_a_fixed_share_has_all_of_its_strength(changes):
+    adaptive = Adaptive(replace(PLAIN, **{"augment": ("color",), "lecam": 0.1, **changes}), CPU)
+    assert float(adaptive.lecam_in_force) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("changes", [{}, {"ada_target": 0.2}, {"augment": ()}, {"augment_share": 0.5}], ids=str)
+def test_the_augmentation_that_the_guard_adds_is_of_all_images(changes):
+    adaptive = Adaptive(replace(PLAIN, **{"augment": ("color",), **changes}), CPU)
+    adaptive.heed(Course().after(1, "D").after(2, "D"), "hinge")
+    assert adaptive.settings.augment
+    assert float(adaptive.share_in_force) == 1
+    assert not adaptive.augments_none
 
 
 def test_it_is_put_back_bit_for_bit():

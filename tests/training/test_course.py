@@ -18,7 +18,7 @@ OWN = Augment(augment=("color",), lecam=0.5, class_sampling="natural", hold_g=0)
 
 def test_no_incident_changes_nothing() -> None:
     assert Course() == Course(1.0, 1.0, 0)
-    assert Course().settings(PLAIN, "hinge") is PLAIN
+    assert Course().settings(PLAIN) is PLAIN
 
 
 def test_each_rung_lowers_both_rates_and_draws_anew() -> None:
@@ -39,35 +39,41 @@ def test_the_network_that_ran_ahead_is_slowed_more() -> None:
 
 def test_a_d_that_ran_ahead_gets_lecam_and_then_augmentation() -> None:
     once = Course().after(1, "D")
-    assert once.settings(PLAIN, "hinge") == replace(PLAIN, lecam=LECAM)
+    assert (once.least_lecam("hinge"), once.least_share, once.settings(PLAIN)) == (LECAM, 0, PLAIN)
     twice = once.after(2, "D")
-    assert twice.settings(PLAIN, "hinge") == replace(PLAIN, lecam=LECAM, augment=POLICY)
-    assert twice.after(3, None).settings(PLAIN, "hinge") == twice.settings(PLAIN, "hinge")
-    assert "LeCam of 0.3 and augmentation (color translation)" in twice.words(PLAIN, "hinge")
+    for course in (twice, twice.after(3, None)):
+        assert (course.least_lecam("hinge"), course.least_share) == (LECAM, 1)
+        assert course.settings(PLAIN) == replace(PLAIN, augment=POLICY)
+    assert "LeCam of 0.3 and augmentation of all images (color translation)" in twice.words(PLAIN, "hinge")
 
 
 def test_another_collapse_gets_lecam_when_it_comes_again() -> None:
     once = Course().after(1, None)
-    assert once.settings(PLAIN, "hinge") == PLAIN
+    assert (once.least_lecam("hinge"), once.settings(PLAIN)) == (0, PLAIN)
     assert once.words(PLAIN, "hinge").endswith("and other latents and another order of images")
-    assert once.after(2, "G").settings(PLAIN, "hinge") == replace(PLAIN, lecam=LECAM)
+    assert once.after(2, "G").least_lecam("hinge") == LECAM
 
 
-def test_what_the_settings_have_stays() -> None:
+@pytest.mark.parametrize(
+    ("given", "lecam", "augmentation"),
+    [
+        (OWN, False, False),
+        (replace(OWN, lecam=0.01), True, False),
+        (replace(OWN, augment_share=0.5), False, True),
+        (replace(OWN, ada_target=0.3), True, True),  # both follow a share that may be 0
+        (PLAIN, True, True),
+    ],
+    ids=["as much", "gentler", "of some images", "that follows", "nothing"],
+)
+def test_the_settings_are_raised_where_they_may_be_less(given: Augment, lecam: bool, augmentation: bool) -> None:
     course = Course().after(1, "D").after(2, "D")
-    assert course.settings(OWN, "hinge") == OWN
-    assert "LeCam" not in course.words(OWN, "hinge")
-
-
-def test_a_gentler_lecam_of_the_settings_is_raised() -> None:
-    gentle = replace(OWN, lecam=0.01)
-    course = Course().after(1, "D")
-    assert course.settings(gentle, "hinge") == replace(gentle, lecam=LECAM)
-    assert f"LeCam of {LECAM:g}" in course.words(gentle, "hinge")
+    assert course.settings(given) == (given if given.augment else replace(given, augment=POLICY))
+    words = course.words(given, "hinge")
+    assert ("LeCam" in words, "augmentation" in words) == (lecam, augmentation)
 
 
 def test_a_loss_without_a_bound_gets_no_lecam() -> None:
-    assert Course().after(1, "D").settings(PLAIN, "wasserstein") == PLAIN
+    assert Course().after(1, "D").least_lecam("wasserstein") == 0
 
 
 def test_a_remedy_is_the_setting_bit_for_bit() -> None:

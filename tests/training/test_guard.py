@@ -31,7 +31,7 @@ HEALTHY = {
 COLLAPSES = {
     "finite": {"gradient_g": math.nan},
     "burst": {"d_real": 40.0, "d_fake": -40.0},
-    "jump": {"distance": 2.0},
+    "jump": {"distance": 5.0},
     "poor": {"diversity": 0.1},
     "unreal": {"fake 2": -1.4},
     "mute": {"d_real_std": 0.01, "d_fake_std": 0.01},
@@ -160,9 +160,19 @@ def test_a_slow_collapse_is_traced_to_the_lowest_distance() -> None:
 
 @pytest.mark.parametrize(
     ("distances", "told"),
-    [((80, 5, 0.4, 0.4, 0.4), None), ((80, 5, 4), 33), ((80, 5, 60), 33), ((80, 7), 32), ((7, 80), 32)],
+    [
+        ((80, 7), 32),
+        ((7, 80), 32),
+        ((80, 5, 0.4, 0.4, 0.4), None),  # half of the way back
+        ((80, 5, 5), 33),
+        ((80, 5, 60), 33),
+        ((3, 3, 0.4), None),  # small
+        ((3, 3, 3), 33),
+    ],
 )
-def test_a_jump_that_is_half_of_the_way_back_has_one_look_more(distances: tuple[float, ...], told: int | None) -> None:
+def test_a_jump_that_is_small_or_half_of_the_way_back_has_one_look_more(
+    distances: tuple[float, ...], told: int | None
+) -> None:
     guard = after_healthy()
     verdicts = [guard.judge(i * STEP, HEALTHY | {"distance": d}) for i, d in enumerate(distances, 31)]
     assert verdicts[:-1] == [None] * (len(distances) - 1)
@@ -235,9 +245,9 @@ def test_two_looks_at_bearable_pictures_are_no_jump_however_good_is_usual() -> N
 
 def test_what_a_run_came_back_from_is_forgotten() -> None:
     guard = Guard()
-    for i, distance in enumerate([0.14] * 20 + [3.2] + [0.14] * 20 + [1.2], 1):
+    for i, distance in enumerate([0.14] * 20 + [3.2] + [0.14] * 20 + [1.5], 1):
         assert guard.judge(STEP * i, HEALTHY | {"distance": distance}) is None
-    verdict = guard.judge(60 * STEP, HEALTHY | {"distance": 1.2})
+    verdict = guard.judge(60 * STEP, HEALTHY | {"distance": 1.5})
     assert verdict is not None
     assert verdict.rule == "jump"
 

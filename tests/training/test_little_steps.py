@@ -20,6 +20,7 @@ from biggan.training.steps import CONSISTENT, discriminator_step, generator_step
 
 CPU = torch.device("cpu")
 ALL = replace(PLAIN, augment=("color", "translation", "scale", "cutout"), lecam=0.3, consistency=2.0, augment_share=0.5)
+ADAPTS = replace(ALL, augment_share=1.0, ada_target=0.6)
 DEEP = replace(MODEL, architecture="biggan-deep", g_channels=8, d_channels=8)
 
 
@@ -47,7 +48,7 @@ def weights(run: Training) -> dict[str, Tensor]:
     return {f"{name}.{key}": p.detach().clone() for name, network in networks for key, p in network.named_parameters()}
 
 
-@pytest.mark.parametrize("augment", [ALL, replace(ALL, ada_target=0.5, ada_images=40)], ids=["fixed", "adaptive"])
+@pytest.mark.parametrize("augment", [ALL, replace(ADAPTS, ada_target=0.5, ada_images=40)], ids=["fixed", "adaptive"])
 def test_steps_are_the_same_however_the_batch_is_split(augment):
     after = []
     for microbatch in (None, 4, 1):
@@ -68,7 +69,7 @@ def test_steps_are_the_same_however_the_batch_is_split(augment):
 
 @pytest.mark.parametrize(
     ("augment", "lecam"),
-    [(ALL, 0.3), (replace(ALL, ada_target=0.6), 0.3 * torch.tensor(0.5))],
+    [(ALL, 0.3), (ADAPTS, 0.3 * torch.tensor(0.5))],
     ids=["fixed", "adaptive"],
 )
 def test_a_d_step_descends_all_that_was_asked_for(augment, lecam):
@@ -109,6 +110,10 @@ def test_until_d_is_too_sure_what_adapts_changes_nothing_to_the_last_bit():
     for _ in range(3):
         iterate(run, Real()), iterate(other, Real())
     assert all(torch.equal(weight, weights(other)[name]) for name, weight in weights(run).items())
+    run.adaptive.sign = torch.tensor(1.0)
+    for _ in range(2):  # in the first the share begins, in the second images are augmented
+        iterate(run, Real()), iterate(other, Real())
+    assert not any(torch.equal(weight, weights(other)[name]) for name, weight in weights(run).items())
 
 
 @pytest.mark.parametrize("model", [MODEL, UNCONDITIONAL], ids=["classes", "unconditional"])
@@ -119,9 +124,12 @@ def test_nothing_asked_for_is_nothing_done(model):
             return x.expand(-1, model.image_channels, -1, -1), y
 
     run, other = training(PLAIN, model=model), training(PLAIN, model=model)
-    other.adaptive = None
-    for _ in range(2):
-        iterate(run, Grey()), iterate(other, Grey())
+    for each, adaptive in ((run, run.adaptive), (other, None)):
+        optim = each.config.optim
+        for iteration in range(2):
+            discriminator_step(each.G, each.D, each.optim_d, list(d_batches(each, Grey())), optim, adaptive)
+            each.images += each.config.train.batch_size
+            generator_step(each.G, each.D, each.optim_g, list(g_batches(each, iteration)), optim, adaptive)
     assert all(torch.equal(weight, weights(other)[name]) for name, weight in weights(run).items())
 
 

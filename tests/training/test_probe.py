@@ -74,6 +74,14 @@ def test_what_is_alike_in_a_few_real_images_makes_no_picture_much_farther(fashio
     assert small.distance(noise) == pytest.approx(look.distance(noise), rel=0.5)
 
 
+def test_a_background_off_by_a_grey_step_is_no_distance(fashion: Packed) -> None:
+    chosen = np.concatenate([np.flatnonzero(fashion.labels == k)[:60] for k in range(10)])
+    images = np.array(fashion.images[chosen])
+    images[:, 16:], images[:, :, 16:] = 0, 0  # all but a quarter is black in every image
+    look = probe(replace(fashion, images=images, labels=fashion.labels[chosen]))
+    assert look.distance(torch.from_numpy(images[::10].clip(1)).permute(0, 3, 1, 2) / 127.5 - 1) < 0.25
+
+
 def test_pictures_that_are_not_finite_give_nan(look: Probe, fashion: Packed) -> None:
     x = other_images(fashion, look)
     x[3, 0, 5, 5] = torch.inf

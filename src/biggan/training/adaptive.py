@@ -3,8 +3,8 @@
 All follows from means over whole steps, so that it is the same on every process and however a batch is split, and is
 part of a run's state. A share that adapts is exactly 0 until D, on average over some thousand images, tells real from
 drawn ones more surely than was asked for; until then a run is the one without augmentation, to the last bit. LeCam that
-is asked for beside it has as much of its strength; what the guard adds (`course.py`) has all. Not here: the penalty
-(`regularizers.py`) and the augmentation (`augment.py`).
+is asked for beside it has as much of its strength. What the guard adds (`course.py`) is in force whatever the share.
+Not here: the penalty (`regularizers.py`) and the augmentation (`augment.py`).
 """
 
 from collections.abc import Mapping
@@ -16,42 +16,57 @@ from biggan.config import Augment
 from biggan.distributed.collective import mean_figures
 from biggan.distributed.processes import world_size
 from biggan.training.augment import adapted
+from biggan.training.course import Course, adapts
 
 SIGN_IMAGES = 4_000
 """Real images over which `d_sign` is averaged, from 0 (256 in ADA, Section 2.3 there), lest a share begin by chance."""
+
+MOVED_BY = "d_real", "d_fake", "d_sign"
+"""Figures of a D step that are taken in."""
 
 
 class Adaptive:
     """Moves with every step of D.
 
     Args:
-        settings: Where the share begins, and how all moves; replaced where a run's course adds to it.
-        device: Where the numbers are kept; reading them there makes no step wait.
+        settings: Where the share begins, and how all moves.
+        device: Where the numbers are kept; with one process, reading them there makes no step wait.
 
     Attributes:
+        settings: The same, with what a run's course adds.
         anchors: Moving averages of D's mean output on real and on drawn images, (2,).
-        sign: Moving average of `d_sign`, ().
-        share: Share of images that each kind of augmentation applies to, ().
+        sign: Moving average of `d_sign`, () in [-1, 1].
+        share: Share of images to augment by the settings, () in [0, 1].
     """
 
     def __init__(self, settings: Augment, device: torch.device) -> None:
-        self.settings = settings
-        self.follows = settings.lecam if settings.augment and settings.ada_target else None  # strength times the share
+        self.settings, self._asked = settings, settings
+        self._least_lecam = self._least_share = 0.0
         self.anchors = torch.zeros(2, device=device)
         self.sign = torch.zeros((), device=device)
         self.share = torch.tensor(0.0 if settings.ada_target else settings.augment_share, device=device)
+
+    def heed(self, course: Course, loss: str) -> None:
+        """Takes on the remedies of a run's course.
+
+        Args:
+            course: What incidents have changed.
+            loss: The adversarial loss.
+        """
+        self.settings = course.settings(self._asked)
+        self._least_lecam, self._least_share = course.least_lecam(loss), course.least_share
 
     def move(self, figures: Mapping[str, Tensor], images: int) -> None:
         """Takes in a step.
 
         Args:
-            figures: `d_real` and `d_fake`, D's mean outputs, and `d_sign`, how surely their signs tell both apart.
+            figures: `MOVED_BY`: D's mean outputs on real and on drawn images, and how surely their signs tell them.
             images: Real images that the step showed in this process.
         """
         settings = self.settings
-        if not settings.lecam and not settings.ada_target:
+        if not self.lecam_may_be and not settings.ada_target:
             return
-        figures = mean_figures(figures)
+        figures = mean_figures({name: figures[name] for name in MOVED_BY})
         means = torch.stack([figures["d_real"], figures["d_fake"]]).to(self.anchors)
         self.anchors = torch.lerp(means, self.anchors, settings.lecam_decay)
         if settings.ada_target and settings.ada_images:
@@ -60,15 +75,27 @@ class Adaptive:
             self.share = adapted(self.share, self.sign, settings.ada_target, shown, settings.ada_images)
 
     @property
+    def lecam_may_be(self) -> bool:
+        """Whether LeCam may have any strength, now or later."""
+        return bool(self._least_lecam or self._asked.lecam)
+
+    @property
     def lecam_in_force(self) -> Tensor | float:
-        """Strength of LeCam now."""
-        strength = self.settings.lecam or 0.0
-        return strength * (self.share if strength == self.follows else 1.0)
+        """Strength of LeCam now, ()."""
+        strength = self._asked.lecam or 0.0
+        if not adapts(self._asked):
+            return max(strength, self._least_lecam)
+        return (strength * self.share).clamp_min(self._least_lecam)
+
+    @property
+    def share_in_force(self) -> Tensor:
+        """Share of images that each kind of augmentation applies to now, () in [0, 1]."""
+        return self.share.clamp_min(self._least_share)
 
     @property
     def augments_none(self) -> bool:
         """Whether no image is augmented; False, too, on devices that would have to be waited for to know."""
-        return self.share.device.type == "cpu" and not self.share
+        return self.share.device.type == "cpu" and not self.share_in_force
 
     def tensors(self) -> dict[str, Tensor]:
         """What a state keeps."""

@@ -2,8 +2,9 @@
 
 Each incident goes a rung up. Whatever the collapse was, the same images with the same latents at the same rates would
 lead there again, so every rung draws others and lowers both learning rates; where one network had outrun the other,
-that one's falls twice as far. A D that had outrun G is held back besides: by LeCam at once, by augmentation when it
-comes again; any other collapse that comes again gets LeCam. Not here: when (`guard.py`).
+that one's falls twice as far. A D that had outrun G is held back besides: by LeCam at once, by augmentation of all
+images when it comes again; any other collapse that comes again gets LeCam. Both are in force whatever a share that
+adapts is (`adaptive.py`). Not here: when (`guard.py`).
 """
 
 from dataclasses import dataclass, replace
@@ -20,6 +21,11 @@ SHIFT = 2**40  # images further in the streams of draws, for each incident
 Leader = Literal["G", "D"] | None
 
 
+def adapts(augment: Augment) -> bool:
+    """Whether the share of augmented images follows D, and with it LeCam."""
+    return bool(augment.augment and augment.ada_target)
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
     """The remedies in force; the default changes nothing, to the last bit."""
@@ -31,9 +37,9 @@ class Course:
     shift: int = 0
     """Images by which the places in all streams of draws are moved on."""
     lecam: bool = False
-    """Regularise D by LeCam, where the settings do so by less."""
+    """Regularise D by LeCam of `LECAM` at least."""
     augment: bool = False
-    """Augment all that D sees, where the settings do not."""
+    """Augment all that D sees: by the settings' kinds, or by `POLICY` where they have none."""
 
     def after(self, number: int, leader: Leader) -> "Course":
         """The course after the incident of this number, from 1, in which `leader` had outrun the other network."""
@@ -48,11 +54,18 @@ class Course:
             augment=self.augment or (leader == "D" and number > 1),
         )
 
-    def settings(self, augment: Augment, loss: str) -> Augment:
-        """A run's settings with the remedies; LeCam is for losses with a bound, not for `wasserstein`."""
-        lecam = max(LECAM, augment.lecam or 0.0) if self.lecam and loss != "wasserstein" else augment.lecam
-        kinds = POLICY if self.augment and not augment.augment else augment.augment
-        return replace(augment, lecam=lecam, augment=kinds) if self.lecam or self.augment else augment
+    def least_lecam(self, loss: str) -> float:
+        """Strength of LeCam at the least; it is for losses with a bound, not for `wasserstein`."""
+        return LECAM if self.lecam and loss != "wasserstein" else 0.0
+
+    @property
+    def least_share(self) -> float:
+        """Share of images that are augmented at the least."""
+        return 1.0 if self.augment else 0.0
+
+    def settings(self, augment: Augment) -> Augment:
+        """A run's settings with the kinds of augmentation that are added."""
+        return replace(augment, augment=POLICY) if self.augment and not augment.augment else augment
 
     def words(self, augment: Augment, loss: str) -> str:
         """What is changed of a run with these settings, for people."""
@@ -60,9 +73,9 @@ class Course:
             f"learning rates x {self.lr_g:.2g} for G and x {self.lr_d:.2g} for D",
             "other latents and another order of images",
         ]
-        with_remedies = self.settings(augment, loss)
-        if with_remedies.lecam != augment.lecam:
+        varies = adapts(augment)
+        if self.least_lecam(loss) > (0.0 if varies else augment.lecam or 0.0):
             parts.append(f"LeCam of {LECAM:g}")
-        if with_remedies.augment != augment.augment:
-            parts.append(f"augmentation ({' '.join(POLICY)})")
+        if self.least_share > (0.0 if varies or not augment.augment else augment.augment_share):
+            parts.append(f"augmentation of all images ({' '.join(self.settings(augment).augment or ())})")
         return f"{', '.join(parts[:-1])} and {parts[-1]}"

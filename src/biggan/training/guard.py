@@ -17,6 +17,7 @@ HISTORY = 6  # looks that what is usual is taken from
 WARM_UP = 5  # looks from when G begins to learn, in which only NaN and Inf count: all else is in motion
 
 JUMP = 2.5  # times the usual distance
+GRAVE = 10.0  # the same, from which a jump is no swing
 RISE = 2.0  # times the lowest distance that lasted
 NEAR = 0.5  # a distance up to which pictures are good
 BEARABLE = 1.0  # one up to which jumps are let pass: healthy runs come that far for a look or two, and back
@@ -123,8 +124,8 @@ class Guard:
                 past.good[rule] = images
         past.looks += not held
         for rule, words in found.items():
-            waits = rule == "jump" and self._is_coming_back(figures["distance"])
-            if past.counts[rule] >= PATIENCE[rule] + waits:
+            more = self._grace(figures["distance"]) if rule == "jump" else 0
+            if past.counts[rule] >= PATIENCE[rule] + more:
                 return self.incident(images, rule, words)
         if not found and not held and not far:
             self._remember(images, figures)
@@ -149,9 +150,11 @@ class Guard:
         """
         return distance > max(JUMP * self._usual("distance"), least)
 
-    def _is_coming_back(self, distance: float) -> bool:
-        """Whether a distance that jumped is below the geometric mean of the usual one and the farthest of the jump."""
-        return distance**2 < self._usual("distance") * self.past.away
+    def _grace(self, distance: float) -> int:
+        """Looks more that a jump has: one below `GRAVE`, as some healthy runs swing as far for two looks; one on the
+        way back, below the geometric mean of the usual distance and the farthest of the jump."""
+        usual = self._usual("distance")
+        return (distance < GRAVE * usual) + (distance**2 < usual * self.past.away)
 
     def _swing(self, distance: float, jumped: bool) -> None:
         """Follows a distance that jumps, and what it came back from: G at high rates swings, and no collapse does."""

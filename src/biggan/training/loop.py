@@ -75,7 +75,7 @@ class Training:
     @property
     def augment(self) -> Augment:
         """What makes little data go far: as the settings have it, and as the course adds."""
-        return self.course.settings(self.config.augment, self.config.optim.loss)
+        return self.course.settings(self.config.augment)
 
     @property
     def images_per_iteration(self) -> int:
@@ -113,8 +113,7 @@ def iterate(run: Training, data: Batches) -> Figures:
     run.G.train(), run.D.train()
     factor = lr_factor(run.images, train.total_images, optim)
     course = run.course
-    if course.lecam or course.augment:
-        run.adaptive.settings = run.augment
+    run.adaptive.heed(course, optim.loss)
     rate_g = 0.0 if run.images < (run.config.augment.hold_g or 0) else optim.lr_g  # a held G moves its statistics alone
     for optimizer, lr in ((run.optim_g, rate_g * course.lr_g), (run.optim_d, optim.lr_d * course.lr_d)):
         optimizer.lr = lr * factor

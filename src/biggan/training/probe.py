@@ -28,7 +28,7 @@ LEAST_EACH = 4  # pictures of a class at least
 AT_ONCE = 32  # images that go through a network together: batch norm's moments, and so all figures, depend on it
 REAL = 640  # real images that they are compared with, about
 BY_HEART = 160  # training images, and as many held-out ones, that D is asked about
-LEAST_SPREAD = 0.1  # of a feature over real images, as a share of the median one: a few are all black at a corner
+LEAST_SPREAD = 0.25  # of a feature over real images, as a share of all features' (RMS): some are black at a side
 ROUNDING = 1e-4  # spread below which differences are that
 
 DIVERSITY = ("diversity", "least_diversity")
@@ -84,7 +84,7 @@ class Probe:
             self._mean = real.mean(0)
         if standardise and len(real) > 1:
             spread = real.std(0)
-            self._spread = spread.clamp_min(max(LEAST_SPREAD * float(spread.median()), ROUNDING))
+            self._spread = spread.clamp_min(max(LEAST_SPREAD * float(spread.square().mean().sqrt()), ROUNDING))
         if len(real) == 1:  # one image has no spread, and a distance needs two
             real, group = real.repeat(2, 1), group.repeat(2)
         self._real = (real - self._mean) / self._spread

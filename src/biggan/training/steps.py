@@ -99,7 +99,7 @@ def see(x: Tensor, u: Tensor | None, adaptive: Adaptive | None) -> Tensor:
     """Images as D sees them in training: augmented where there are uniforms for it, and any share to augment."""
     if u is None or adaptive is None or adaptive.augments_none:
         return x
-    return augmented(x, u, adaptive.settings.augment or (), adaptive.share)
+    return augmented(x, u, adaptive.settings.augment or (), adaptive.share_in_force)
 
 
 def penalties(
@@ -108,7 +108,7 @@ def penalties(
     """LeCam's and consistency's penalties of D, strengths included, for drawn then real images x; a scalar."""
     settings, (on_fake, on_real) = adaptive.settings, logits.chunk(2)
     total = logits.new_zeros(())
-    if settings.lecam:
+    if adaptive.lecam_may_be:
         total = total + adaptive.lecam_in_force * lecam_penalty(on_real, on_fake, adaptive.anchors)
     if u_again is not None:
         again = D(augmented(x, u_again, CONSISTENT), y)
@@ -170,7 +170,7 @@ def discriminator_step(
     advance(D)
     means = dict(zip((*D_FIGURES, "d_sign"), torch.stack(figures).mean(0), strict=True))
     if adaptive and adaptive.settings.augment:
-        means["augmented"] = adaptive.share
+        means["augmented"] = adaptive.share_in_force
     if adaptive:
         adaptive.move(means, sum(len(batch.x) for batch in batches))
     return means
