@@ -392,9 +392,3 @@ class Config:
             raise ConfigError("--compile and --recompute do not go together; leave one of them out.")
         if self.train.recompute and self.model.power_iteration == "per_forward":
             raise ConfigError("--power-iteration is per_forward; with --recompute allowed is per_step.")
-        if self.optim.loss == "wasserstein":
-            for name in ("lecam", "ada_target"):
-                value = getattr(self.augment, name)
-                _require(not value, name, value, "0 with --loss wasserstein, where D's outputs have no scale")
-        if self.augment.class_sampling == "balanced" and not self.data.labels:
-            raise ConfigError("--class-sampling balanced needs classes, and --no-labels leaves them out; give one.")

@@ -32,7 +32,7 @@ from biggan.training import transfer
 from biggan.training.compiling import Start, check_compiler
 from biggan.training.hardware import Precision, compute_dtype, pick_device, pick_precision
 from biggan.training.interrupt import StopRequest
-from biggan.training.little import Inherited, choose
+from biggan.training.little import Inherited, check_together, choose
 from biggan.training.loop import Hook, Training, every, fit
 from biggan.training.memory import Need, estimate, fitted, keep_freed
 from biggan.training.pace import Timekeeper
@@ -85,6 +85,7 @@ def resolve(config: Config, packed: Packed, precision: Precision, start: Bundle 
     num_classes = packed.num_classes if config.data.labels else 0
     model = replace(config.model, num_classes=num_classes, image_channels=packed.channels)
     augment, total = _choose(config, packed, start)[0], config.train.total_images
+    check_together(augment, config.optim.loss, num_classes)
     transfer.check_start(model, augment, start)
     if augment.hold_g and augment.hold_g >= total:
         raise ConfigError(f"--hold-g is {augment.hold_g}, and --total-images {total}, so G would not learn; lower it.")
@@ -273,7 +274,7 @@ def _held_out(source: str, packed: Packed, config: Config, watch: Watch, stop: S
     )
     if held_out.sha256 == packed.sha256:
         raise DataError(f"--test-data {source} has the images of --data, which D sees; give others, or leave it out.")
-    check_held_out(held_out, packed, source)
+    lead(lambda: check_held_out(held_out, packed, source))
     alone = sorted({*held_out.class_names} ^ {*packed.class_names})
     if alone:
         raise DataError(f"--test-data {source} must have the classes of --data; only one of them has {alone[0]!r}.")

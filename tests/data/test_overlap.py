@@ -23,7 +23,7 @@ def test_images_of_both_are_counted_and_more_than_a_tenth_refused(tmp_path: Path
     trained = pack(tmp_path, "trained", slice(0, 50))
     for first, count in ((50, 0), (47, 3), (46, 4), (20, 30)):
         held_out = pack(tmp_path, f"from{first}", slice(first, first + 30))
-        assert shared(held_out, trained) == count
+        assert shared(held_out, trained)[:2] == (count, 30)
         if count > 3:
             with pytest.raises(DataError, match=f"--test-data x has {count} images that are in --data too, of 30"):
                 check_held_out(held_out, trained, "x")
@@ -31,6 +31,16 @@ def test_images_of_both_are_counted_and_more_than_a_tenth_refused(tmp_path: Path
             check_held_out(held_out, trained, "x")
 
 
-def test_of_many_training_images_some_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlap, "MOST", 10 * 32 * 32 * 3)
-    assert shared(pack(tmp_path, "same", slice(0, 50)), pack(tmp_path, "trained", slice(0, 50))) == 10
+@pytest.mark.parametrize(("first", "refused"), [(0, True), (48, False)], ids=["all", "two by chance"])
+def test_of_many_training_images_a_part_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int, refused: bool
+) -> None:
+    trained, held_out = pack(tmp_path, "trained", slice(0, 50)), pack(tmp_path, "held", slice(first, first + 30))
+    monkeypatch.setattr(overlap, "MOST", 25 * 32 * 32 * 3)
+    found = shared(held_out, trained)
+    assert (found.part, found.looked, found.many) == (0.5, 25, refused)
+    if refused:
+        with pytest.raises(DataError, match=r"has about \d+ images that are in --data too, of 25"):
+            check_held_out(held_out, trained, "x")
+    else:
+        check_held_out(held_out, trained, "x")

@@ -8,6 +8,8 @@ from tiny_models import make_bundle
 from biggan.models.bundle import save_bundle, write_card
 from biggan.models.measured import METRICS, append, figure, latest, read, told
 
+PACKS = (4.0, "b"), (5.0, "c"), (6.0, "b")
+
 
 def record(name: str, weights: str = "a", **values: float) -> dict[str, object]:
     return {"name": name, "values": values, "errors": {}, "weights": {"sha256": weights}, "drawn_images": 2000}
@@ -33,8 +35,10 @@ def test_lines_that_are_no_records_are_passed_over(tmp_path: Path, line: str) ->
 
 def test_the_newest_of_a_name_a_truncation_and_a_set_counts() -> None:
     old, new, other = record("d2k", x=1.0), record("d2k", x=2.0), {**record("d2k", x=3.0), "truncation": 0.5}
-    of_others = {**record("d2k", x=4.0), "real_sha256": {"test": "b"}}
-    assert latest([old, other, of_others, new]) == [new, other, of_others]
+    of_test = [{**record("kid2k_test", x=x), "split": "test", "real_sha256": {"test": images}} for x, images in PACKS]
+    assert latest([old, other, *of_test, new]) == [new, other, of_test[2], of_test[1]]
+    beside = {**of_test[2], "real_sha256": {"test": "b", "train": "a"}}  # another set was given, which it is not of
+    assert latest([of_test[2], beside]) == [beside]
 
 
 def test_figures_are_told_with_their_errors() -> None:

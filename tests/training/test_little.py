@@ -7,7 +7,17 @@ import pytest
 
 from biggan.config import PLAIN, Augment
 from biggan.data.packed import Packed
-from biggan.training.little import ADA_IMAGES, ADA_TARGET, FEW_IMAGES, GENTLE_LECAM, HOLD, POLICY, choose
+from biggan.errors import ConfigError
+from biggan.training.little import (
+    ADA_IMAGES,
+    ADA_TARGET,
+    FEW_IMAGES,
+    GENTLE_LECAM,
+    HOLD,
+    POLICY,
+    check_together,
+    choose,
+)
 
 LONG = 1_000_000  # images of a run
 ADAPTS = {"ada_target": ADA_TARGET, "ada_images": ADA_IMAGES, "lecam": GENTLE_LECAM}
@@ -32,13 +42,39 @@ def test_few_images_are_augmented_as_far_as_d_needs_it_and_the_sentence_says_why
     augment, sentence = choose(Augment(), pack(250, 250), LONG)
     assert augment == replace(PLAIN, augment=POLICY, **ADAPTS)
     assert "--augment color translation (D may learn 500 images by heart)" in sentence
-    assert sentence.endswith("--ada-target 0.3 (as far as it does), --ada-images 20000, --lecam 0.01 (likewise).")
+    share, lecam = (
+        "--ada-target 0.3 (as far as it does), --ada-images 20000",
+        "--lecam 0.01 (times the share augmented).",
+    )
+    assert sentence.endswith(f"{share}, {lecam}")
 
 
 def test_kinds_that_were_given_adapt_too():
     augment, sentence = choose(Augment(augment=("scale",)), pack(250, 250), LONG)
     assert augment == replace(PLAIN, augment=("scale",), **ADAPTS)
     assert "--augment" not in sentence
+
+
+def test_wherever_the_share_adapts_a_gentle_lecam_follows_it():
+    given = Augment(augment=("color",), ada_target=0.6)
+    assert choose(given, pack(FEW_IMAGES, FEW_IMAGES), LONG)[0].lecam == GENTLE_LECAM
+    assert choose(replace(given, augment=()), pack(250, 250), LONG)[0].lecam == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "loss", "num_classes", "message"),
+    [
+        ({"ada_target": 0.6}, "hinge", 10, "--ada-target is 0.6, and nothing is augmented"),
+        ({"class_sampling": "balanced"}, "hinge", 0, "the images have no classes"),
+        ({"lecam": 0.1}, "wasserstein", 10, "--lecam is 0.1; allowed is 0"),
+        ({"augment": POLICY, "ada_target": 0.6}, "wasserstein", 10, "--ada-target is 0.6; allowed is 0"),
+    ],
+    ids=["no kinds", "no classes", "lecam", "signs"],
+)
+def test_what_does_not_go_together_is_refused(changes, loss, num_classes, message):
+    check_together(PLAIN, loss, num_classes)
+    with pytest.raises(ConfigError, match=message):
+        check_together(replace(PLAIN, **changes), loss, num_classes)
 
 
 @pytest.mark.parametrize("given", [{"augment": ()}, {"augment_share": 0.5}, {"ada_target": 0.0}], ids=str)

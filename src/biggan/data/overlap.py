@@ -4,25 +4,45 @@ What is not here: whether two packs are the same as a whole, which their SHA-256
 """
 
 import hashlib
+import math
+from typing import NamedTuple
+
+import numpy as np
 
 from biggan.data.packfile import Packed
 from biggan.errors import DataError
 
-MOST = 2**30  # bytes of training images that are looked at
+MOST = 2**30  # bytes of each set that are looked at
 ALLOWED = 0.1  # share of held-out images that may be in both: sets have a few images twice
 
 
-def shared(held_out: Packed, trained: Packed) -> int:
-    """Number of held-out images that are, pixel by pixel, among the training images.
+class Shared(NamedTuple):
+    """How many held-out images are, pixel by pixel, among the training images."""
+
+    found: int
+    """That were found."""
+    looked: int
+    """Held-out images that were looked for."""
+    part: float
+    """Share of the training images that they were looked for in; `found / part` is what to expect among all."""
+
+    @property
+    def many(self) -> bool:
+        """Whether more than a tenth are, beyond what chance may find in a part: three standard deviations."""
+        allowed = ALLOWED * self.looked * self.part
+        return self.found > allowed + 3 * math.sqrt(allowed * (1 - self.part))
+
+
+def shared(held_out: Packed, trained: Packed) -> Shared:
+    """Looks for held-out images among the training images.
 
     Args:
-        held_out: Images at the size that is trained at.
-        trained: Others at the same size; of more than `MOST` bytes, as many as that, evenly spread.
+        held_out: Images at the size that is trained at; of more than `MOST` bytes, as many as that, at random.
+        trained: Others at the same size; likewise.
     """
-    size = trained.resolution**2 * trained.channels
-    step = -(-trained.num_images * size // MOST)
-    seen = {_digest(trained, i) for i in range(0, trained.num_images, step)}
-    return sum(_digest(held_out, i) in seen for i in range(held_out.num_images))
+    seen, wanted = _digests(trained, 0), _digests(held_out, 1)
+    known = set(seen)
+    return Shared(sum(digest in known for digest in wanted), len(wanted), len(seen) / trained.num_images)
 
 
 def check_held_out(held_out: Packed, trained: Packed, source: str) -> None:
@@ -36,13 +56,16 @@ def check_held_out(held_out: Packed, trained: Packed, source: str) -> None:
     Raises:
         DataError: More than a tenth of them were.
     """
-    count = shared(held_out, trained)
-    if count > ALLOWED * held_out.num_images:
+    known = shared(held_out, trained)
+    if known.many:
+        count, about = round(known.found / known.part), "" if known.part == 1 else "about "
         raise DataError(
-            f"--test-data {source} has {count:,} images that are in --data too, of {held_out.num_images:,}; "
-            "give others, or leave it out."
+            f"--test-data {source} has {about}{min(count, known.looked):,} images that are in --data too, of "
+            f"{known.looked:,}; give others, or leave it out."
         )
 
 
-def _digest(packed: Packed, index: int) -> bytes:
-    return hashlib.blake2b(packed.images[index].tobytes(), digest_size=16).digest()
+def _digests(packed: Packed, seed: int) -> list[bytes]:
+    count = min(packed.num_images, max(1, MOST // (packed.resolution**2 * packed.channels)))
+    places = np.sort(np.random.default_rng(seed).choice(packed.num_images, count, replace=False))
+    return [hashlib.blake2b(packed.images[i].tobytes(), digest_size=16).digest() for i in places]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from biggan.config import Model
-from biggan.models.measured import METRICS, Record, latest, told
+from biggan.models.measured import METRICS, Record, compared_with, latest, told
 
 CARD = """\
 ---
@@ -95,7 +95,7 @@ def _table(training: dict[str, Any]) -> str:
 
 
 def _measured(records: Sequence[Record]) -> str:
-    """A table of the newest record of each name."""
+    """A table of the newest record of each name, truncation and set of real images."""
     if not records:
         return ""
     rows = [f"| {_plain(each['name'])} | {_plain(told(each))} | {_plain(_how(each))} |" for each in latest(records)]
@@ -108,8 +108,7 @@ def _how(record: Record) -> str:
     """What a record says of images, truncation and network, where it says so."""
     network = record.get("network") or {}
     parts = [
-        f"{record['drawn_images']:,} drawn" if isinstance(record.get("drawn_images"), int) else "",
-        f"{record['real_images']:,} real images" if record.get("real_images") else "",
+        *compared_with(record),
         *(f"{kind} {record[kind]}" for kind in ("truncation", "threshold") if record.get(kind) is not None),
         f"{network['name']} at {network['size']} px" if {"name", "size"} <= set(network) else "",
     ]

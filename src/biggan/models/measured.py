@@ -53,8 +53,25 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 def latest(records: Sequence[Record]) -> list[Record]:
     """The newest record of each name, truncation and set of real images, in the order of their first."""
-    by = ("truncation", "threshold", "real_sha256")
-    return list({(each["name"], *(str(each.get(part)) for part in by)): each for each in records}.values())
+    by = ("truncation", "threshold")
+    return list(
+        {(each["name"], images_of(each), *(str(each.get(part)) for part in by)): each for each in records}.values()
+    )
+
+
+def images_of(record: Record) -> str:
+    """The first digits of the SHA-256 of the real images that a record's name is of; empty where it names none."""
+    packs = record.get("real_sha256")
+    return str(packs.get(record.get("split"), ""))[:8] if isinstance(packs, Mapping) else ""
+
+
+def compared_with(record: Record) -> list[str]:
+    """How many images were drawn, and with how many real ones of which set they were compared, where it says so."""
+    drawn, real, images = record.get("drawn_images"), record.get("real_images"), images_of(record)
+    return [
+        *([f"{drawn:,} drawn"] if isinstance(drawn, int) else []),
+        *([f"{real:,} real images{f' ({images})' if images else ''}"] if isinstance(real, int) and real else []),
+    ]
 
 
 def told(record: Record) -> str:

@@ -12,7 +12,7 @@ from biggan.config_json import from_json, to_json
 from biggan.errors import ConfigError, ModelError
 from biggan.models.build import count_parameters
 from biggan.models.bundle import Bundle
-from biggan.models.measured import Record, figure, latest
+from biggan.models.measured import Record, compared_with, figure, latest
 from biggan.presets import as_flags
 from biggan.reporting.history import LOOK, Figures, History
 from biggan.reporting.panels import called, is_quality, reading, title
@@ -96,7 +96,8 @@ def tiles(history: History, bundle: Bundle | None) -> list[Tile]:
     if seconds:
         pace = f"{images / seconds:,.0f} images a second" if images else ""
         found.append(Tile(duration(seconds), "of training", pace))
-    found += [_headline(record) for record in latest(_of_weights(history.records, bundle)) if is_quality(record)][:2]
+    newest = {called(record): record for record in latest(_of_weights(history.records, bundle)) if is_quality(record)}
+    found += [_headline(record) for record in newest.values()][:2]
     if history.figures and LOOK in history.figures[-1]:
         found += _of_looks(history.figures[0], history.figures[-1])
     if history.is_run and history.figures:
@@ -231,7 +232,7 @@ def _value(value: object) -> str:
 
 
 def measures(history: History, bundle: Bundle | None) -> list[Measure]:
-    """The newest record of each measurement of these weights."""
+    """The newest record of each measurement of these weights with each set of real images."""
     return [
         Measure(
             called(record),
@@ -249,12 +250,7 @@ def _of_weights(records: Sequence[dict[str, Any]], bundle: Bundle | None) -> lis
 
 
 def _of(record: Record) -> str:
-    """How many images, and by which network."""
+    """How many images of which set, and by which network."""
     network = record.get("network")
-    drawn, real = record.get("drawn_images"), record.get("real_images")
-    parts = [
-        f"{drawn:,} drawn" if isinstance(drawn, int) else "",
-        f"{real:,} real images" if isinstance(real, int) and real else "",
-    ]
-    parts.append(f"{network.get('name')} at {network.get('size')} px" if isinstance(network, dict) else "")
-    return ", ".join(filter(None, parts))
+    seen = [f"{network.get('name')} at {network.get('size')} px"] if isinstance(network, dict) else []
+    return ", ".join([*compared_with(record), *seen])

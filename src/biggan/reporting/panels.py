@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from biggan.errors import ConfigError
 from biggan.evaluation.names import KINDS, parse_name
-from biggan.models.measured import Record
+from biggan.models.measured import Record, images_of
 from biggan.reporting.charts import Chart, Point, Series
 from biggan.reporting.history import Figures, History
 from biggan.training.guard import APART, FAKE
@@ -171,12 +171,15 @@ def _class(figure: str, class_names: Sequence[str]) -> str:
 
 
 def metric_curves(records: Sequence[dict[str, Any]]) -> list[Chart]:
-    """A chart for each measurement that was made at two moments of the run or more, with its standard errors."""
+    """A chart for each measurement that was made at two moments of the run or more with the same real images, with its
+    standard errors."""
     groups: dict[str, dict[int, dict[str, Any]]] = {}
     for record in records:
         images = record["weights"].get("images")
         if isinstance(images, int):
-            groups.setdefault(called(record), {})[images] = record
+            several = len({images_of(each) for each in records if each["name"] == record["name"]}) > 1
+            name = f"{called(record)}, images {images_of(record)}" if several else called(record)
+            groups.setdefault(name, {})[images] = record
     return [_measured(name, moments) for name, moments in groups.items() if len(moments) > 1]
 
 

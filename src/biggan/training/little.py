@@ -16,6 +16,7 @@ from typing import Literal
 
 from biggan.config import PLAIN, Augment
 from biggan.data.packed import Packed
+from biggan.errors import ConfigError
 from biggan.training.augment import Kind
 from biggan.training.losses import Loss
 
@@ -26,6 +27,7 @@ GENTLE_LECAM = 0.01  # its paper's is 0.3
 UNEVEN = 2.0  # times as many images as the smallest class that the largest may have
 Inherited = Literal["nothing", "G", "both"]  # the networks that begin as another model has them
 HOLD: dict[Inherited, int] = {"nothing": 0, "G": 10_000, "both": 2_000}  # images that D sees before G moves
+ADAPTS = "augment", "ada_target"  # settings of a share that adapts, if both are given
 SHORTEST = 10  # runs of fewer times as many images hold G for this part of them
 
 
@@ -58,17 +60,18 @@ def choose(
         "augment": POLICY if few else PLAIN.augment,
         "ada_target": ADA_TARGET if adapts else PLAIN.ada_target,
         "ada_images": ADA_IMAGES if adapts else PLAIN.ada_images,
-        "lecam": GENTLE_LECAM if adapts else PLAIN.lecam,
         "class_sampling": "balanced" if uneven else PLAIN.class_sampling,
         "hold_g": hold,
     }
+    kinds, target = (values[name] if getattr(augment, name) is None else getattr(augment, name) for name in ADAPTS)
+    values["lecam"] = GENTLE_LECAM if kinds and target else PLAIN.lecam
     chosen = {name: value for name, value in values.items() if getattr(augment, name) is None}
     why_held = "begins from scratch" if inherited == "G" else "gets to know the images first"
     said = {
         "augment": f"--augment {' '.join(POLICY)} (D may learn {packed.num_images:,} images by heart)",
         "ada_target": f"--ada-target {ADA_TARGET:g} (as far as it does)",
         "ada_images": f"--ada-images {ADA_IMAGES}",
-        "lecam": f"--lecam {GENTLE_LECAM:g} (likewise)",
+        "lecam": f"--lecam {GENTLE_LECAM:g} (times the share augmented)",
         "class_sampling": f"--class-sampling balanced (classes have {min(counts, default=0):,} to "
         f"{max(counts, default=0):,} images)",
         "hold_g": f"--hold-g {hold} (D {why_held})",
@@ -76,3 +79,23 @@ def choose(
     parts = [text for name, text in said.items() if name in chosen and chosen[name] != getattr(PLAIN, name)]
     sentence = f"Chosen by the data, unless you give other values: {', '.join(parts)}." if parts else ""
     return replace(augment, **chosen), sentence  # type: ignore[arg-type]
+
+
+def check_together(augment: Augment, loss: Loss, num_classes: int) -> None:
+    """Checks that settings with a value in every field go together, and with the data.
+
+    Raises:
+        ConfigError: They do not; the message names the flag.
+    """
+    for flag, value in (("--ada-target", augment.ada_target), ("--lecam", augment.lecam)):
+        if loss == "wasserstein" and value:
+            raise ConfigError(
+                f"{flag} is {value:g}; allowed is 0 with --loss wasserstein, where D's outputs have no scale."
+            )
+    if augment.ada_target and not augment.augment:
+        raise ConfigError(
+            f"--ada-target is {augment.ada_target:g}, and nothing is augmented; give kinds with --augment, or leave it "
+            "out."
+        )
+    if augment.class_sampling == "balanced" and not num_classes:
+        raise ConfigError("--class-sampling is balanced, and the images have no classes; leave it out.")
