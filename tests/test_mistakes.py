@@ -97,8 +97,9 @@ def on(*words: object) -> Mistake:
 
 def run_folder(root: Path) -> Path:
     """What tells a run's folder."""
-    (root / "other" / "states").mkdir(parents=True)
-    (root / "other" / "run.json").write_text("{}")
+    (root / "other").mkdir()
+    for name in ("run.json", "log.txt"):
+        (root / "other" / name).write_text("{}")
     return root / "other"
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from biggan import latents
-from biggan.config import Config, Model, Optim, Train
+from biggan.config import PLAIN, Config, Model, Optim, Train
 from biggan.distributed.collective import gather, lead, mean_figures
 from biggan.distributed.processes import rank, world_size
 from biggan.distributed.watchdog import watched
@@ -35,9 +35,11 @@ MODEL = Model(
 )
 OPTIM = Optim(ortho_g=1e-4, ema_decay=0.9, adam_eps=1e-3)
 BATCH = 8
+LITTLE = replace(PLAIN, augment=("color", "translation"), ada_target=0.5, ada_images=20 * BATCH, lecam=0.3)
 CASES = {
     "one batch": Config(model=MODEL, optim=OPTIM, train=Train(batch_size=BATCH)),
     "two microbatches": Config(model=MODEL, optim=OPTIM, train=Train(batch_size=BATCH, microbatch=BATCH // 2)),
+    "little data": Config(model=MODEL, optim=OPTIM, augment=LITTLE, train=Train(batch_size=BATCH)),
     "moments apart": Config(model=replace(MODEL, cross_replica=False), optim=OPTIM, train=Train(batch_size=BATCH)),
     "groups of two": Config(model=replace(MODEL, replica_group=2), optim=OPTIM, train=Train(batch_size=BATCH)),
 }
@@ -58,6 +60,8 @@ def begun(config: Config) -> Training:
     run.G.double(), run.D.double()
     run.G_ema = averaged_copy(run.G)
     run.optim_g, run.optim_d = Adam.of(run.G, 1e-3, OPTIM), Adam.of(run.D, 1e-3, OPTIM)
+    if config.augment.ada_target:  # in the middle of its way
+        run.adaptive.share, run.adaptive.sign = torch.tensor(0.3), torch.tensor(0.9)
     return run
 
 
@@ -72,6 +76,7 @@ def trained(config: Config) -> dict[str, Tensor]:
         }  # spreads are of a share
     for name in ("G", "D", "G_ema"):
         found |= {f"{name}.{key}": tensor.clone() for key, tensor in getattr(run, name).state_dict().items()}
+    found |= {f"adaptive.{key}": tensor.double() for key, tensor in run.adaptive.tensors().items()}
     run.G_ema.use_statistics(standing_row(run.G_ema, num_latents=64))
     z = latents.draw([rank()], MODEL.dim_z).double()
     with torch.no_grad():

@@ -31,7 +31,7 @@ from biggan.training.course import Course, Leader
 from biggan.training.figures import Means, largest_singular_values, spectrum_tail
 from biggan.training.guard import Guard, Past, Verdict
 from biggan.training.loop import Training
-from biggan.training.probe import PICTURES, Distance, Probe
+from biggan.training.probe import LEAST_SPREAD, PICTURES, Distance, Probe
 
 BEST, INCIDENTS = "best", "incidents"
 LOOK_IMAGES = 1_250  # images between looks, at least: at 1,000 they took more than 3 % of the time of small networks
@@ -91,7 +91,10 @@ class Overseer:
         """
         if self._chooser is None:
             eyes = trained_eyes(self.packed.channels, TRAINED_PIXELS, self.run.device)
-            self._chooser = eyes.name, self._make_probe(eyes, AVERAGE_PICTURES)
+            by = (
+                f"{eyes.name}, spreads from {LEAST_SPREAD:g}" if eyes.standardise else eyes.name
+            )  # all that it hangs on
+            self._chooser = by, self._make_probe(eyes, AVERAGE_PICTURES)
         return self._chooser
 
     def _make_probe(self, eyes: Eyes, pictures: int) -> Probe:
@@ -131,7 +134,7 @@ class Overseer:
             if number % SELDOM_LOOKS == 0:
                 for name, network in (("g", run.G), ("d", run.D)):
                     figures[f"rank_{name}"] = min(spectrum_tail(network).values(), default=1.0)
-                if self.chooser[0] != RANDOM:
+                if not self.chooser[0].startswith(RANDOM):
                     trained = self.chooser[1].distance
                     figures |= {"trained_distance": trained(x), "trained_distance_ema": trained(x_ema)}
         return figures

@@ -40,10 +40,21 @@ def test_every_process_ends_with_the_same_bytes(together):
         assert all(torch.equal(tensor, other[name]) for name, tensor in together[0].items())
 
 
-@pytest.mark.parametrize("case", ["one batch", "two microbatches"])
+@pytest.mark.parametrize("case", ["one batch", "two microbatches", "little data"])
 def test_processes_leave_the_parameters_buffers_and_average_of_one(together, alone, case):
     one = {name: tensor for name, tensor in alone[case].items() if name != "pictures"}
     assert_all_close(part(together[0], case), one, atol=1e-9)
+
+
+def test_what_adapts_moves_by_what_all_processes_see(together, alone):
+    found = alone["little data"]
+    assert float(found["adaptive.share"]) == pytest.approx(0.3 + 6 / 20)
+    assert found["adaptive.anchors"].all()
+    assert all(
+        torch.equal(tensor, found[name])
+        for name, tensor in part(together[0], "little data").items()
+        if "adaptive" in name
+    )
 
 
 def test_moments_apart_are_microbatches(together, alone):

@@ -40,7 +40,7 @@ def find(source: str) -> Iterator[Source]:
         return
     path = existing(source)
     if path.is_dir():
-        if (path / "run.json").is_file() and (path / "states").is_dir():
+        if (path / "run.json").is_file() and (path / "log.txt").is_file():
             raise DataError(
                 f"--data {clean(source)!r} is a run, and its pictures are drawn; give the images it was of."
             )

@@ -117,6 +117,9 @@ def judge(curve: list[dict[str, float]], real_at_ends: float) -> tuple[str, str]
         curve: Points with `truncation`, `precision`, `precision error`, `recall` and `at the ends`; 0.4 and 1 among
             them.
         real_at_ends: Share of real images' values that are -1 or 1.
+
+    Returns:
+        `amenable`, `not amenable` or `unclear`, and a clause that says by what.
     """
     by_place = {point["truncation"]: point for point in curve}
     low, full = by_place[JUDGED], by_place[1.0]

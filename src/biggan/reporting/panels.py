@@ -101,7 +101,8 @@ PANELS = (
     Panel(
         "How surely D tells real from drawn",
         {"d_sign": "by its signs", "augmented": "share of images augmented"},
-        "0 is by chance, 1 always. While the first is above --ada-target on average, the second rises; else it falls.",
+        "0 is by chance, 1 always. Where augmentation adapts (--ada-target), the second rises while the first is above "
+        "that on average, and falls else.",
     ),
 )
 

@@ -108,7 +108,7 @@ def augmented(x: Tensor, u: Tensor, policy: Sequence[Kind], share: Tensor | floa
 
 @torch.no_grad()
 def surely(real: Tensor, fake: Tensor) -> Tensor:
-    """r_t, how surely the signs of D's outputs tell real images from drawn ones: (), from 0, by chance, to 1, always.
+    """r_t, how surely the signs of D's outputs tell real images from drawn ones: () in [-1, 1], 0 by chance, 1 always.
 
     ADA (Section 2.3 there) takes the mean sign on real images. Outputs on all images rise and fall together by more
     than D knows of an image; half of what lies between the two means does not (docs/lab-notes.md).
@@ -129,5 +129,8 @@ def adapted(share: Tensor, sign: Tensor, target: float, images: int, over: int) 
         target: What r_t should be.
         images: Real images that the step showed.
         over: Images in which the share goes from 0 to 1 at most.
+
+    Returns:
+        (), in [0, 1].
     """
     return (share + torch.sign(sign - target) * (images / over)).clamp(0, 1)

@@ -3,7 +3,7 @@
 With few images D learns them by heart and G gets worse after a while; augmentation puts that off, but slows a small D
 down long before. So the share of images that it applies to begins at 0 and rises as D tells real ones too surely
 (ADA), and so does a gentle LeCam. On 500 images of Fashion-MNIST the full share from the start, and the paper's LeCam,
-made a run of `cpu-small` worse than none; on all of CIFAR-10 D told them by 0.29 at the most, on 500 of it from 40,000
+made a run of `cpu-small` worse than none; on all of CIFAR-10 D told them by 0.29 at the most, on 500 of it from 46,000
 images shown on by more (docs/lab-notes.md). The bound on the number of images is from published runs (Zhao et al. 2020;
 Karras et al. 2020), not measured here.
 A G that has learned is held at first, as the D beside it does not know the new images yet and would lead it astray: on
