@@ -91,9 +91,7 @@ class Overseer:
         """
         if self._chooser is None:
             eyes = trained_eyes(self.packed.channels, TRAINED_PIXELS, self.run.device)
-            by = (
-                f"{eyes.name}, spreads from {LEAST_SPREAD:g}" if eyes.standardise else eyes.name
-            )  # all that it hangs on
+            by = f"{eyes.name}, spreads from {LEAST_SPREAD:g}" if eyes.standardise else eyes.name
             self._chooser = by, self._make_probe(eyes, AVERAGE_PICTURES)
         return self._chooser
 
