@@ -262,10 +262,6 @@ class Augment:
         _require(
             len(set(kinds)) == len(kinds) and set(kinds) <= {*KINDS}, "augment", " ".join(map(str, kinds)), allowed
         )
-        if self.ada_target and self.augment_share != 1:
-            raise ConfigError(
-                f"--augment-share is {self.augment_share:g}, and --ada-target moves the share; leave one of them out."
-            )
         _require(self.class_sampling in words, "class_sampling", self.class_sampling, "natural or balanced")
 
 

@@ -65,11 +65,12 @@ def test_wherever_the_share_adapts_a_gentle_lecam_follows_it():
     ("changes", "loss", "num_classes", "message"),
     [
         ({"ada_target": 0.6}, "hinge", 10, "--ada-target is 0.6, and nothing is augmented"),
+        ({"augment": POLICY, "ada_target": 0.6, "augment_share": 0.5}, "hinge", 10, "--augment-share is 0.5, and"),
         ({"class_sampling": "balanced"}, "hinge", 0, "the images have no classes"),
         ({"lecam": 0.1}, "wasserstein", 10, "--lecam is 0.1; allowed is 0"),
         ({"augment": POLICY, "ada_target": 0.6}, "wasserstein", 10, "--ada-target is 0.6; allowed is 0"),
     ],
-    ids=["no kinds", "no classes", "lecam", "signs"],
+    ids=["no kinds", "two shares", "no classes", "lecam", "signs"],
 )
 def test_what_does_not_go_together_is_refused(changes, loss, num_classes, message):
     check_together(PLAIN, loss, num_classes)

@@ -97,5 +97,9 @@ def check_together(augment: Augment, loss: Loss, num_classes: int) -> None:
             f"--ada-target is {augment.ada_target:g}, and nothing is augmented; give kinds with --augment, or leave it "
             "out."
         )
+    if augment.ada_target and augment.augment_share != 1:
+        raise ConfigError(
+            f"--augment-share is {augment.augment_share:g}, and --ada-target moves the share; leave one of them out."
+        )
     if augment.class_sampling == "balanced" and not num_classes:
         raise ConfigError("--class-sampling is balanced, and the images have no classes; leave it out.")
