@@ -141,7 +141,7 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
     "ada without a scale": (train("--loss", "wasserstein", "--ada-target", "0.6"), "--ada-target is 0.6; allowed is 0"),
     "balanced without labels": (
         train("--no-labels", "--class-sampling", "balanced"),
-        "--class-sampling is balanced, and the images have no classes; leave it out.",
+        "--class-sampling balanced needs classes, which --no-labels leaves out",
     ),
     "held without a model": (train("--hold-g", "10"), "--hold-g keeps G as --init has it"),
     "no test data": (train("--test-data", "nowhere"), "--test-data 'nowhere' is no file, folder or bundled set"),

@@ -251,6 +251,11 @@ class Augment:
     hold_g: int | None = None
     """Images during which G stays as --init has it while D learns."""
 
+    @property
+    def adapts(self) -> bool:
+        """Whether the share of augmented images follows D, and with it LeCam."""
+        return bool(self.augment and self.ada_target)
+
     def __post_init__(self) -> None:
         zero = dict.fromkeys(("augment_share", "lecam_decay", "consistency", "freeze_d"), 0)
         least = {"ada_target": 0, "ada_images": 1, "lecam": 0, "hold_g": 0}

@@ -91,8 +91,7 @@ class Overseer:
         """
         if self._chooser is None:
             eyes = trained_eyes(self.packed.channels, TRAINED_PIXELS, self.run.device)
-            by = f"{eyes.name}, spreads from {LEAST_SPREAD:g}" if eyes.standardise else eyes.name
-            self._chooser = by, self._make_probe(eyes, AVERAGE_PICTURES)
+            self._chooser = eyes.name, self._make_probe(eyes, AVERAGE_PICTURES)
         return self._chooser
 
     def _make_probe(self, eyes: Eyes, pictures: int) -> Probe:
@@ -132,7 +131,7 @@ class Overseer:
             if number % SELDOM_LOOKS == 0:
                 for name, network in (("g", run.G), ("d", run.D)):
                     figures[f"rank_{name}"] = min(spectrum_tail(network).values(), default=1.0)
-                if not self.chooser[0].startswith(RANDOM):
+                if self.chooser[0] != RANDOM:
                     trained = self.chooser[1].distance
                     figures |= {"trained_distance": trained(x), "trained_distance_ema": trained(x_ema)}
         return figures
@@ -208,6 +207,7 @@ class Overseer:
                 save_bundle(self.out / BEST, bundle, sheet())
             return
         name, chooser = self.chooser
+        name += f", spreads from {LEAST_SPREAD:g}" if name == RANDOM else ""  # all that a distance hangs on
         if best.training.get("distance_by") != name:
             best = replace(best, G=best.G.to(self.run.device))
             best = replace(best, training=self._measured(best, name, chooser.distance(draw(best))))

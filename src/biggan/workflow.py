@@ -55,6 +55,7 @@ def plan(
         UserError: The data cannot be read, or a setting does not suit it.
     """
     watch, start = watch or Watch(), None if init is None else open_model(init)
+    check_together(config.augment, config.optim.loss, config.data.labels)
     packed = prepare(source, config.model.resolution, config.data, watch.packing)
     place = pick_device(device)
     check_shares(config)
@@ -85,7 +86,7 @@ def resolve(config: Config, packed: Packed, precision: Precision, start: Bundle 
     num_classes = packed.num_classes if config.data.labels else 0
     model = replace(config.model, num_classes=num_classes, image_channels=packed.channels)
     augment, total = _choose(config, packed, start)[0], config.train.total_images
-    check_together(augment, config.optim.loss, num_classes)
+    check_together(augment, config.optim.loss, config.data.labels, packed.num_classes)
     transfer.check_start(model, augment, start)
     if augment.hold_g and augment.hold_g >= total:
         raise ConfigError(f"--hold-g is {augment.hold_g}, and --total-images {total}, so G would not learn; lower it.")
@@ -164,6 +165,7 @@ def train(
             raise ConfigError(f"{flag} is {minutes:g}; allowed is above 0 minutes.")
     wanted, allowed = _settings(str(source), out, config, (budget, fixed), device, watch)
     check_shares(wanted)
+    check_together(wanted.augment, wanted.optim.loss, wanted.data.labels)  # before packing
     if wanted.train.compile:
         check_compiler()
     hang_seconds = hang_minutes * 60 if processes() > 1 else None

@@ -44,3 +44,13 @@ def test_of_many_training_images_a_part_is_looked_at(
             check_held_out(held_out, trained, "x")
     else:
         check_held_out(held_out, trained, "x")
+
+
+def test_what_is_there_often_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blank = np.zeros((10, 32, 32, 3), np.uint8)
+    for name, rows in (("trained", slice(0, 40)), ("held", slice(40, 80))):
+        np.savez(tmp_path / name, x=np.concatenate([IMAGES[rows], blank]), y=np.arange(50) % 2)
+    trained, held_out = (prepare(str(tmp_path / f"{name}.npz"), 32, Data()) for name in ("trained", "held"))
+    assert shared(held_out, trained) == (1, 41, 1.0)
+    monkeypatch.setattr(overlap, "MOST", 25 * 32 * 32 * 3)
+    assert not shared(held_out, trained).many

@@ -37,8 +37,6 @@ def test_the_newest_of_a_name_a_truncation_and_a_set_counts() -> None:
     old, new, other = record("d2k", x=1.0), record("d2k", x=2.0), {**record("d2k", x=3.0), "truncation": 0.5}
     of_test = [{**record("kid2k_test", x=x), "split": "test", "real_sha256": {"test": images}} for x, images in PACKS]
     assert latest([old, other, *of_test, new]) == [new, other, of_test[2], of_test[1]]
-    beside = {**of_test[2], "real_sha256": {"test": "b", "train": "a"}}  # another set was given, which it is not of
-    assert latest([of_test[2], beside]) == [beside]
 
 
 def test_figures_are_told_with_their_errors() -> None:

@@ -164,10 +164,11 @@ def test_a_slow_collapse_is_traced_to_the_lowest_distance() -> None:
         ((80, 7), 32),
         ((7, 80), 32),
         ((80, 5, 0.4, 0.4, 0.4), None),  # half of the way back
-        ((80, 5, 5), 33),
+        ((80, 3, 3), 33),
         ((80, 5, 60), 33),
         ((3, 3, 0.4), None),  # small
         ((3, 3, 3), 33),
+        ((4, 1.1, 1.1, 1.1), 34),  # both
     ],
 )
 def test_a_jump_that_is_small_or_half_of_the_way_back_has_one_look_more(

@@ -61,21 +61,26 @@ def test_wherever_the_share_adapts_a_gentle_lecam_follows_it():
     assert choose(replace(given, augment=()), pack(250, 250), LONG)[0].lecam == 0
 
 
-@pytest.mark.parametrize(
-    ("changes", "loss", "num_classes", "message"),
-    [
-        ({"ada_target": 0.6}, "hinge", 10, "--ada-target is 0.6, and nothing is augmented"),
-        ({"augment": POLICY, "ada_target": 0.6, "augment_share": 0.5}, "hinge", 10, "--augment-share is 0.5, and"),
-        ({"class_sampling": "balanced"}, "hinge", 0, "the images have no classes"),
-        ({"lecam": 0.1}, "wasserstein", 10, "--lecam is 0.1; allowed is 0"),
-        ({"augment": POLICY, "ada_target": 0.6}, "wasserstein", 10, "--ada-target is 0.6; allowed is 0"),
-    ],
-    ids=["no kinds", "two shares", "no classes", "lecam", "signs"],
-)
-def test_what_does_not_go_together_is_refused(changes, loss, num_classes, message):
-    check_together(PLAIN, loss, num_classes)
+ADA = {"augment": POLICY, "ada_target": 0.6}
+CLASHES = {
+    "no kinds": ({"ada_target": 0.6}, "--ada-target is 0.6, and nothing is augmented"),
+    "two shares": ({**ADA, "augment_share": 0.5}, "--augment-share is 0.5, and --ada-target moves the share"),
+    "lecam": ({"lecam": 0.1}, "--lecam is 0.1; allowed is 0 with --loss wasserstein"),
+    "signs": (ADA, "--ada-target is 0.6; allowed is 0 with --loss wasserstein"),
+    "no labels": ({"class_sampling": "balanced"}, "which --no-labels leaves out"),
+    "no classes": ({"class_sampling": "balanced"}, "the images have no classes"),
+}
+
+
+@pytest.mark.parametrize("clash", CLASHES)
+def test_what_does_not_go_together_is_refused(clash):
+    loss = "wasserstein" if clash in ("lecam", "signs") else "hinge"
+    labels, num_classes = clash != "no labels", 0 if clash == "no classes" else 10
+    changes, message = CLASHES[clash]
+    check_together(PLAIN, loss, labels, num_classes)
+    check_together(Augment(), loss, labels)
     with pytest.raises(ConfigError, match=message):
-        check_together(replace(PLAIN, **changes), loss, num_classes)
+        check_together(replace(PLAIN, **changes), loss, labels, num_classes)
 
 
 @pytest.mark.parametrize("given", [{"augment": ()}, {"augment_share": 0.5}, {"ada_target": 0.0}], ids=str)

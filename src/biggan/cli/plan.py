@@ -13,6 +13,7 @@ from biggan.cli.train import DEFAULT_PRESET, preset_name
 from biggan.config import Config
 from biggan.errors import ConfigError
 from biggan.training.hardware import installed_memory, pick_precision
+from biggan.training.little import check_together
 from biggan.training.memory import CACHE, HEAP
 from biggan.training.planning import CPU_LINKS, GPU_LINKS, Links, Plan, at_rate, plan
 from biggan.training.trial import iteration_seconds
@@ -111,6 +112,7 @@ def run(argv: list[str]) -> None:
             optim=optim,
             train=replace(train, precision=precision),
         )
+        check_together(augment, optim.loss, images.labels)
         each = gpu_memory * 2**30 if gpu else cpu_memory and cpu_memory * 2**30
         links = _links(gpu, devices, per_node, (link, link_latency, network, network_latency))
         made = plan(settings, devices, each or installed_memory(cpu) / devices, gpu=gpu, links=links)

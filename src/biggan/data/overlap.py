@@ -17,7 +17,7 @@ ALLOWED = 0.1  # share of held-out images that may be in both: sets have a few i
 
 
 class Shared(NamedTuple):
-    """How many held-out images are, pixel by pixel, among the training images."""
+    """How many held-out images are, pixel by pixel, among the training images; what is there twice counts once."""
 
     found: int
     """That were found."""
@@ -40,9 +40,8 @@ def shared(held_out: Packed, trained: Packed) -> Shared:
         held_out: Images at the size that is trained at; of more than `MOST` bytes, as many as that, at random.
         trained: Others at the same size; likewise.
     """
-    seen, wanted = _digests(trained, 0), _digests(held_out, 1)
-    known = set(seen)
-    return Shared(sum(digest in known for digest in wanted), len(wanted), len(seen) / trained.num_images)
+    (seen, part), (wanted, _) = _digests(trained, 0), _digests(held_out, 1)
+    return Shared(len(wanted & seen), len(wanted), part)
 
 
 def check_held_out(held_out: Packed, trained: Packed, source: str) -> None:
@@ -65,7 +64,9 @@ def check_held_out(held_out: Packed, trained: Packed, source: str) -> None:
         )
 
 
-def _digests(packed: Packed, seed: int) -> list[bytes]:
+def _digests(packed: Packed, seed: int) -> tuple[set[bytes], float]:
+    """Of the images that are looked at, and which share of all these are."""
     count = min(packed.num_images, max(1, MOST // (packed.resolution**2 * packed.channels)))
     places = np.sort(np.random.default_rng(seed).choice(packed.num_images, count, replace=False))
-    return [hashlib.blake2b(packed.images[i].tobytes(), digest_size=16).digest() for i in places]
+    found = {hashlib.blake2b(packed.images[i].tobytes(), digest_size=16).digest() for i in places}
+    return found, count / packed.num_images

@@ -60,9 +60,11 @@ def latest(records: Sequence[Record]) -> list[Record]:
 
 
 def images_of(record: Record) -> str:
-    """The first digits of the SHA-256 of the real images that a record's name is of; empty where it names none."""
+    """The real images that a record is of, by the first digits of their SHA-256: `train 9e0622e0, test 8e3310c5`."""
     packs = record.get("real_sha256")
-    return str(packs.get(record.get("split"), ""))[:8] if isinstance(packs, Mapping) else ""
+    return (
+        ", ".join(f"{split} {str(sha256)[:8]}" for split, sha256 in packs.items()) if isinstance(packs, Mapping) else ""
+    )
 
 
 def compared_with(record: Record) -> list[str]:

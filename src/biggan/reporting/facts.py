@@ -96,7 +96,7 @@ def tiles(history: History, bundle: Bundle | None) -> list[Tile]:
     if seconds:
         pace = f"{images / seconds:,.0f} images a second" if images else ""
         found.append(Tile(duration(seconds), "of training", pace))
-    newest = {called(record): record for record in latest(_of_weights(history.records, bundle)) if is_quality(record)}
+    newest = {called(record): record for record in _of_weights(history.records, bundle) if is_quality(record)}
     found += [_headline(record) for record in newest.values()][:2]
     if history.figures and LOOK in history.figures[-1]:
         found += _of_looks(history.figures[0], history.figures[-1])

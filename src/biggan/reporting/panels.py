@@ -178,8 +178,7 @@ def metric_curves(records: Sequence[dict[str, Any]]) -> list[Chart]:
     for record in records:
         images = record["weights"].get("images")
         if isinstance(images, int):
-            several = len({images_of(each) for each in records if each["name"] == record["name"]}) > 1
-            name = f"{called(record)}, images {images_of(record)}" if several else called(record)
+            name = ", ".join(filter(None, [called(record), images_of(record)]))
             groups.setdefault(name, {})[images] = record
     return [_measured(name, moments) for name, moments in groups.items() if len(moments) > 1]
 

@@ -16,7 +16,7 @@ from biggan.config import Augment
 from biggan.distributed.collective import mean_figures
 from biggan.distributed.processes import world_size
 from biggan.training.augment import adapted
-from biggan.training.course import Course, adapts
+from biggan.training.course import Course
 
 SIGN_IMAGES = 4_000
 """Real images over which `d_sign` is averaged, from 0 (256 in ADA, Section 2.3 there), lest a share begin by chance."""
@@ -83,7 +83,7 @@ class Adaptive:
     def lecam_in_force(self) -> Tensor | float:
         """Strength of LeCam now, ()."""
         strength = self._asked.lecam or 0.0
-        if not adapts(self._asked):
+        if not self._asked.adapts:
             return max(strength, self._least_lecam)
         return (strength * self.share).clamp_min(self._least_lecam)
 

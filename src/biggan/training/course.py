@@ -21,11 +21,6 @@ SHIFT = 2**40  # images further in the streams of draws, for each incident
 Leader = Literal["G", "D"] | None
 
 
-def adapts(augment: Augment) -> bool:
-    """Whether the share of augmented images follows D, and with it LeCam."""
-    return bool(augment.augment and augment.ada_target)
-
-
 @dataclass(frozen=True, slots=True)
 class Course:
     """The remedies in force; the default changes nothing, to the last bit."""
@@ -73,9 +68,8 @@ class Course:
             f"learning rates x {self.lr_g:.2g} for G and x {self.lr_d:.2g} for D",
             "other latents and another order of images",
         ]
-        varies = adapts(augment)
-        if self.least_lecam(loss) > (0.0 if varies else augment.lecam or 0.0):
+        if self.least_lecam(loss) > (0.0 if augment.adapts else augment.lecam or 0.0):
             parts.append(f"LeCam of {LECAM:g}")
-        if self.least_share > (0.0 if varies or not augment.augment else augment.augment_share):
+        if self.least_share > (0.0 if augment.adapts or not augment.augment else augment.augment_share):
             parts.append(f"augmentation of all images ({' '.join(self.settings(augment).augment or ())})")
         return f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -151,10 +151,10 @@ class Guard:
         return distance > max(JUMP * self._usual("distance"), least)
 
     def _grace(self, distance: float) -> int:
-        """Looks more that a jump has: one below `GRAVE`, as some healthy runs swing as far for two looks; one on the
-        way back, below the geometric mean of the usual distance and the farthest of the jump."""
-        usual = self._usual("distance")
-        return (distance < GRAVE * usual) + (distance**2 < usual * self.past.away)
+        """Looks more that a jump has: one if it never reached `GRAVE`, as some healthy runs swing as far for two looks;
+        one on the way back, below the geometric mean of the usual distance and the farthest of the jump."""
+        usual, farthest = self._usual("distance"), self.past.away
+        return (farthest < GRAVE * usual) + (distance**2 < usual * farthest)
 
     def _swing(self, distance: float, jumped: bool) -> None:
         """Follows a distance that jumps, and what it came back from: G at high rates swings, and no collapse does."""

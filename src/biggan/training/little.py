@@ -27,7 +27,6 @@ GENTLE_LECAM = 0.01  # its paper's is 0.3
 UNEVEN = 2.0  # times as many images as the smallest class that the largest may have
 Inherited = Literal["nothing", "G", "both"]  # the networks that begin as another model has them
 HOLD: dict[Inherited, int] = {"nothing": 0, "G": 10_000, "both": 2_000}  # images that D sees before G moves
-ADAPTS = "augment", "ada_target"  # settings of a share that adapts, if both are given
 SHORTEST = 10  # runs of fewer times as many images hold G for this part of them
 
 
@@ -54,18 +53,19 @@ def choose(
     few, counts = packed.num_images < FEW_IMAGES, [count for count in packed.class_counts if count]
     uneven = len(counts) > 1 and max(counts) > UNEVEN * min(counts)
     left = augment.augment != () and augment.augment_share == 1 and augment.ada_target != 0
-    adapts = few and left and loss != "wasserstein"
+    follows = few and left and loss != "wasserstein"
     hold = min(HOLD[inherited], total_images // SHORTEST)
     values: dict[str, object] = {
         "augment": POLICY if few else PLAIN.augment,
-        "ada_target": ADA_TARGET if adapts else PLAIN.ada_target,
-        "ada_images": ADA_IMAGES if adapts else PLAIN.ada_images,
+        "ada_target": ADA_TARGET if follows else PLAIN.ada_target,
+        "ada_images": ADA_IMAGES if follows else PLAIN.ada_images,
         "class_sampling": "balanced" if uneven else PLAIN.class_sampling,
         "hold_g": hold,
     }
-    kinds, target = (values[name] if getattr(augment, name) is None else getattr(augment, name) for name in ADAPTS)
-    values["lecam"] = GENTLE_LECAM if kinds and target else PLAIN.lecam
     chosen = {name: value for name, value in values.items() if getattr(augment, name) is None}
+    if augment.lecam is None:
+        adapts = replace(augment, **chosen).adapts  # type: ignore[arg-type]
+        chosen["lecam"] = GENTLE_LECAM if adapts else PLAIN.lecam
     why_held = "begins from scratch" if inherited == "G" else "gets to know the images first"
     said = {
         "augment": f"--augment {' '.join(POLICY)} (D may learn {packed.num_images:,} images by heart)",
@@ -81,25 +81,33 @@ def choose(
     return replace(augment, **chosen), sentence  # type: ignore[arg-type]
 
 
-def check_together(augment: Augment, loss: Loss, num_classes: int) -> None:
-    """Checks that settings with a value in every field go together, and with the data.
+def check_together(augment: Augment, loss: Loss, labels: bool, num_classes: int | None = None) -> None:
+    """Checks that settings go together, and with the data where these are known; those without a value go with all.
+
+    Args:
+        augment: What was asked for, or chosen.
+        loss: The adversarial loss.
+        labels: Whether labels are used (`Data.labels`).
+        num_classes: Of the data, None where that is not known yet.
 
     Raises:
         ConfigError: They do not; the message names the flag.
     """
-    for flag, value in (("--ada-target", augment.ada_target), ("--lecam", augment.lecam)):
+    target = augment.ada_target or 0.0
+    for flag, value in (("--ada-target", target), ("--lecam", augment.lecam)):
         if loss == "wasserstein" and value:
             raise ConfigError(
                 f"{flag} is {value:g}; allowed is 0 with --loss wasserstein, where D's outputs have no scale."
             )
-    if augment.ada_target and not augment.augment:
+    if target and augment.augment == ():
         raise ConfigError(
-            f"--ada-target is {augment.ada_target:g}, and nothing is augmented; give kinds with --augment, or leave it "
-            "out."
+            f"--ada-target is {target:g}, and nothing is augmented; give kinds with --augment, or leave it out."
         )
-    if augment.ada_target and augment.augment_share != 1:
+    if target and augment.augment_share != 1:
         raise ConfigError(
             f"--augment-share is {augment.augment_share:g}, and --ada-target moves the share; leave one of them out."
         )
-    if augment.class_sampling == "balanced" and not num_classes:
+    if augment.class_sampling == "balanced" and not labels:
+        raise ConfigError("--class-sampling balanced needs classes, which --no-labels leaves out; give one of them.")
+    if augment.class_sampling == "balanced" and num_classes == 0:
         raise ConfigError("--class-sampling is balanced, and the images have no classes; leave it out.")

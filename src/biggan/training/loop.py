@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from biggan import latents
-from biggan.config import Augment, Config, Optim
+from biggan.config import Config, Optim
 from biggan.distributed.processes import share, world_size
 from biggan.distributed.watchdog import alive
 from biggan.latents import Stream
@@ -71,11 +71,6 @@ class Training:
     def reset(self) -> None:
         """Puts everything where it was when the run was made."""
         self._begin(self.G.compute_dtype)
-
-    @property
-    def augment(self) -> Augment:
-        """What makes little data go far: as the settings have it, and as the course adds."""
-        return self.course.settings(self.config.augment)
 
     @property
     def images_per_iteration(self) -> int:
@@ -148,7 +143,7 @@ def microbatches(run: Training, start: int) -> Iterable[tuple[int, int]]:
 
 def d_batches(run: Training, data: Batches) -> Iterable[DBatch]:
     """The next D step's microbatches."""
-    augment = run.augment
+    augment = run.adaptive.settings
     for start, count in microbatches(run, run.images + run.course.shift):
         real, drawn = data.batch(start, count), draws(run, (Stream.Z_D, Stream.Y_D), start, count)
         u = uniforms(run, augment.augment, (Stream.AUGMENT_FAKE, Stream.AUGMENT_REAL), start, count)
@@ -159,7 +154,7 @@ def d_batches(run: Training, data: Batches) -> Iterable[DBatch]:
 def g_batches(run: Training, iteration: int) -> Iterable[GBatch]:
     """An iteration's G step's microbatches."""
     for start, count in microbatches(run, iteration * run.config.train.batch_size + run.course.shift):
-        u = uniforms(run, run.augment.augment, (Stream.AUGMENT_G,), start, count)
+        u = uniforms(run, run.adaptive.settings.augment, (Stream.AUGMENT_G,), start, count)
         yield GBatch(*draws(run, (Stream.Z_G, Stream.Y_G), start, count), u)
 
 
