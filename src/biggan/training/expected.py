@@ -16,7 +16,8 @@ DISTANCES = {
     "colour": ((1_000, 0.8), (4_000, 0.65), (16_000, 0.4), (64_000, 0.2), (256_000, 0.1)),
 }
 """Images shown -> distance of the raw G's pictures in a random network's features (`probe.py`), smoothed by eye. Grey:
-four runs. Coloured: one run of CIFAR-10 up to 4,000 images, and a guess beyond."""
+four runs. Coloured: one run of CIFAR-10 up to 4,000 images, and a guess beyond. By the looks of then: today's are 5 to
+20 % nearer, as spreads of features have another bound (docs/lab-notes.md, 27 November)."""
 
 WORDS = {
     "grey": (
