@@ -48,6 +48,9 @@ malformed. It was not measured for any use beyond looking. The licence above is 
 have their own.
 """
 
+ARCHITECTURES = {"biggan": "BigGAN", "biggan-deep": "BigGAN-deep"}
+"""Settings -> names as they are written."""
+
 
 def model_card(
     config: Model,
@@ -71,7 +74,7 @@ def model_card(
         datasets=f"datasets:\n- {json.dumps(str(data))}\n" if data else "",
         title=f"BigGAN of {_plain(data)}" if data else "A BigGAN",
         kind="class-conditional" if class_names else "unconditional",
-        architecture={"biggan": "BigGAN", "biggan-deep": "BigGAN-deep"}[config.architecture],
+        architecture=ARCHITECTURES[config.architecture],
         resolution=config.resolution,
         image_channels=config.image_channels,
         samples="\n![Samples](samples.png)\n" if with_samples else "",

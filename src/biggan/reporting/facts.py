@@ -12,6 +12,7 @@ from biggan.config_json import from_json, to_json
 from biggan.errors import ConfigError, ModelError
 from biggan.models.build import count_parameters
 from biggan.models.bundle import Bundle
+from biggan.models.card import ARCHITECTURES
 from biggan.models.measured import Record, compared_with, figure, latest
 from biggan.presets import as_flags
 from biggan.reporting.history import LOOK, Figures, History
@@ -162,7 +163,7 @@ def facts(history: History, bundle: Bundle | None, class_names: Sequence[str]) -
     if bundle:
         sizes = f"G {count_parameters(bundle.G):,} parameters"
         sizes += f", D {count_parameters(bundle.D):,}" if bundle.D is not None else ", no D kept"
-        found.append(Fact("Networks", f"{bundle.G.config.architecture}, {sizes}"))
+        found.append(Fact("Networks", f"{ARCHITECTURES[bundle.G.config.architecture]}, {sizes}"))
     data = history.part("data")
     source = training.get("data") or data.get("source")
     if source:
