@@ -92,7 +92,7 @@ def test_the_guard_tried_on_recorded_looks_says_what_it_said(tmp_path: Path) -> 
 
     monitor, guard, said = Monitor(tmp_path), Guard(), []
     for images in range(1000, 30_001, 1000):
-        far = 2.0 if images in (20_000, 24_000, 25_000) else 0.3
+        far = 4.0 if images in (20_000, 24_000, 25_000) else 0.3
         look = {"distance": far, "diversity": 0.8, "d_real": 0.2, "d_fake": -0.2, "gradient_g": 1.0}
         look |= {"gradient_g": math.nan} if images == 29_000 else {}
         monitor.figures(images - 500, 1.0, {"loss_g": 0.1})
