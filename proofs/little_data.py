@@ -284,7 +284,7 @@ def report(found: Curves) -> bool:
         figures["the same of the means, to each distance that scratch passes"] = ", ".join(
             f"{share:.2f}" for share in shares_by_means(found)
         )
-        held &= mean(shares) <= MOST_TIME
+        held &= max(shares) <= MOST_TIME
     leaked = [v for points in found.values() for line in points.values() for k, v in line.items() if "leak of" in k]
     if told := [leak for leak in leaked if not math.isnan(leak)]:  # one does not show on these images
         figures["largest leak of an augmentation"] = f"{max(told):.2f}"

@@ -55,11 +55,11 @@ def latest(records: Sequence[Record]) -> list[Record]:
     """The newest record of each name, truncation and set of real images, in the order of their first."""
     by = ("truncation", "threshold")
     return list(
-        {(each["name"], images_of(each), *(str(each.get(part)) for part in by)): each for each in records}.values()
+        {(each["name"], sets_of(each), *(str(each.get(part)) for part in by)): each for each in records}.values()
     )
 
 
-def images_of(record: Record) -> str:
+def sets_of(record: Record) -> str:
     """The real images that a record is of, by the first digits of their SHA-256: `train 9e0622e0, test 8e3310c5`."""
     packs = record.get("real_sha256")
     return (
@@ -69,7 +69,7 @@ def images_of(record: Record) -> str:
 
 def compared_with(record: Record) -> list[str]:
     """How many images were drawn, and with how many real ones of which set they were compared, where it says so."""
-    drawn, real, images = record.get("drawn_images"), record.get("real_images"), images_of(record)
+    drawn, real, images = record.get("drawn_images"), record.get("real_images"), sets_of(record)
     return [
         *([f"{drawn:,} drawn"] if isinstance(drawn, int) else []),
         *([f"{real:,} real images{f' ({images})' if images else ''}"] if isinstance(real, int) and real else []),

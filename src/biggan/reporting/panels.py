@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from biggan.errors import ConfigError
 from biggan.evaluation.names import KINDS, parse_name
-from biggan.models.measured import Record, images_of
+from biggan.models.measured import Record, sets_of
 from biggan.reporting.charts import Chart, Point, Series
 from biggan.reporting.history import Figures, History
 from biggan.training.guard import APART, FAKE
@@ -178,7 +178,7 @@ def metric_curves(records: Sequence[dict[str, Any]]) -> list[Chart]:
     for record in records:
         images = record["weights"].get("images")
         if isinstance(images, int):
-            name = ", ".join(filter(None, [called(record), images_of(record)]))
+            name = ", ".join(filter(None, [called(record), sets_of(record)]))
             groups.setdefault(name, {})[images] = record
     return [_measured(name, moments) for name, moments in groups.items() if len(moments) > 1]
 
