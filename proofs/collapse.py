@@ -6,7 +6,7 @@ goes on in the middle of the run. RUNs are folders of other runs that were healt
 looks too; with them fewer of our own are made, so that all are thirty. Runs that are the same up to the provocation
 share that part. A healthy run is without guard and leaves its looks, on which the guard of today is tried whenever the
 table is written: so after a change of its rules no healthy run is needed again. They are of Fashion-MNIST, the same
-without labels, and each archive FOLDER/<set>-train.npz. The page is written anew after each run. About four hours on
+without labels, and each archive FOLDER/<set>-train.npz. The page is written anew after each run. About two hours on
 one thread.
 """
 
@@ -255,7 +255,7 @@ def ended(result: dict[str, Any]) -> str:
     """How a provoked run ended."""
     count = len(result["incidents"])
     ways = f"stopped after {count} incidents" if result["stopped"] else f"finished with {count} incidents"
-    return f"{ways}; judge's distance best {result['distance_best']}, last {result['distance_last']}"
+    return f"{ways}; judge's distance of best/ {result['distance_best']}, of the last {result['distance_last']}"
 
 
 def told(run: Path) -> str:
@@ -276,12 +276,12 @@ def table(folder: Path, results: list[dict[str, Any]], others: list[Path]) -> di
         figures[PROVOCATIONS[result["provocation"]].title] = f"{caught(result)[1]}; {ended(result)}"
     healthy = [r["name"] for r in results if not r["provocation"]]
     good = sum(caught(r)[0] for r in provoked_runs)
-    saved = sum(not r["stopped"] or r["distance_best"] is not None for r in provoked_runs)
+    saved = sum(r["distance_best"] is not None for r in provoked_runs)
     places = [(name, folder / name) for name in healthy] + [(told(run), run) for run in others]
     false = [(name, found) for name, run in places if (found := alarms(run / "stats.jsonl"))]
     words = "".join(f"; {name}: {', '.join(found)}" for name, found in false)
-    figures[f"caught within {SOON:,} images of harm"] = f"{good} of {len(provoked_runs)}"
-    figures["recovered, or stopped with the best model kept"] = f"{saved} of {len(provoked_runs)}"
+    figures[f"caught within {SOON:,} images of harm, or before a judge saw any"] = f"{good} of {len(provoked_runs)}"
+    figures["ended with the best model kept"] = f"{saved} of {len(provoked_runs)}"
     figures["healthy runs with a false alarm"] = f"{len(false)} of {len(places)}{words}"
     figures["the healthy runs"] = "; ".join(name.removeprefix("healthy-") for name, _ in places)
     return figures

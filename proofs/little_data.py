@@ -212,7 +212,7 @@ def curves(folder: Path) -> Curves:
     file = folder / "points.jsonl"
     for text in file.read_text().splitlines() if file.exists() else ():
         line = json.loads(text)
-        if line["arm"] in ARMS:
+        if (line["arm"], line["seed"]) in RUNS:
             found.setdefault((line["arm"], line["seed"]), {})[line["point"]] = line
     return found
 

@@ -92,6 +92,9 @@ def test_a_model_without_d_holds_g(tmp_path: Path, images: Path) -> None:
     short = replace(config(place, 90), augment=replace(settings.augment, hold_g=90))
     with pytest.raises(ConfigError, match="--hold-g is 90, and --total-images 90, so G would not learn"):
         workflow.plan(str(images), short, init=place)
+    gone = replace(settings, augment=replace(settings.augment, hold_g=9))
+    with pytest.raises(ConfigError, match="--hold-g keeps G as --init has it, and there is no --init"):
+        workflow.plan("told before the images are looked for", gone)
     with pytest.raises(ConfigError, match="--freeze-d keeps the first blocks of a D from --init, and there is none"):
         workflow.plan(str(images), config(place), init=place)
 

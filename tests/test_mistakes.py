@@ -137,6 +137,11 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
         on("train", "--dry-run", "--preset", "tiny", "--data", lambda p: p.images, "--out", lambda p: p.root),
         "holds other files",
     ),
+    "dry run with the data as test data": (
+        lambda p: train("--dry-run", "--test-data", p.images)(p),
+        "has the images of --data, which D sees",
+    ),
+    "dry run without time": (train("--dry-run", "--max-time", "0"), "--max-time is 0; allowed is above 0 minutes."),
     "lecam without a scale": (train("--loss", "wasserstein", "--lecam", "0.3"), "--lecam is 0.3; allowed is 0 with"),
     "ada without a scale": (train("--loss", "wasserstein", "--ada-target", "0.6"), "--ada-target is 0.6; allowed is 0"),
     "balanced without labels": (

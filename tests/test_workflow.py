@@ -207,6 +207,11 @@ def test_another_setting_is_refused_by_name(images: Path, finished: Path) -> Non
         workflow.train(images, finished, replace(base, optim=replace(base.optim, lr_g=0.5)))
     with pytest.raises(ConfigError, match="--g-widths"):
         workflow.train(images, finished, replace(base, model=replace(base.model, g_widths=(8, 8, 8, 16))))
+    with pytest.raises(ConfigError, match=r"^This run began with --lr-g 0\.001, not with --lr-g 0\.5"):
+        workflow.plan(str(images), replace(base, optim=replace(base.optim, lr_g=0.5)), out=finished)
+    with pytest.raises(ConfigError, match="This run began without --budget"):
+        workflow.plan(str(images), base, out=finished, budgeted=True)
+    workflow.plan(str(images), base, out=finished)
 
 
 def test_other_data_are_refused(tmp_path: Path, images: Path, finished: Path) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -35,6 +35,40 @@ def check_place(out: Path) -> None:
         raise ConfigError(f"--out {out} holds other files ({sorted(others)[0]}); give a new folder for the run.")
 
 
+def check_begun(
+    out: Path, config: Config, source: str, packed: Packed, origin: Origin | None = None, budgeted: bool = False
+) -> None:
+    """Checks that a run that has saved states already is the one that is asked for.
+
+    Args:
+        out: The run folder.
+        config: The settings in full.
+        source: What the data was asked for as.
+        packed: The data.
+        origin: The model to start from.
+        budgeted: Whether a `--budget` is asked for.
+
+    Raises:
+        ConfigError: The run began with other settings, other data or another model; the message names the first
+            difference.
+        ModelError: Its `run.json` is damaged.
+    """
+    if (out / RUN).exists() and state.list_states(out):
+        before = atomic.read_json(out / RUN)
+        if not isinstance(before, dict) or not isinstance(before.get("data"), dict):
+            raise ModelError(f"{out / RUN} is damaged; put it back, or give another --out.")
+        _same_start(before.get("init"), _told(origin))
+        if bool(before.get("budget")) != budgeted:
+            was, flag = ("with", "give it") if before.get("budget") else ("without", "leave it out")
+            raise ConfigError(f"This run began {was} --budget; {flag}, or give another --out.")
+        settings = before.get("config")
+        if isinstance(settings, dict):
+            settings = {"augment": to_json(PLAIN), **settings}  # runs from before there was a choice
+        _same_settings(from_json(Config, settings, str(out / RUN)), config)
+        if before["data"].get("sha256") != packed.sha256:
+            raise ConfigError(f"--data {source} is not what this run began with; give that, or another --out.")
+
+
 def begin(
     out: Path,
     config: Config,
@@ -43,7 +77,7 @@ def begin(
     origin: Origin | None = None,
     budget: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes `run.json`, after checking that a run that has saved states already is the same one.
+    """Writes `run.json`, after `check_begun`.
 
     Args:
         out: The run folder.
@@ -54,36 +88,28 @@ def begin(
         budget: What `--budget` asked for and what was made of it.
 
     Raises:
-        ConfigError: The run began with other settings, other data or another model; the message names the first
-            difference.
-        ModelError: Its `run.json` is damaged.
+        UserError: As `check_begun`.
     """
-    init = {"source": origin.source, "sha256": origin.sha256} if origin else None
-    if (out / RUN).exists() and state.list_states(out):
-        before = atomic.read_json(out / RUN)
-        if not isinstance(before, dict) or not isinstance(before.get("data"), dict):
-            raise ModelError(f"{out / RUN} is damaged; put it back, or give another --out.")
-        _same_start(before.get("init"), init)
-        if bool(before.get("budget")) != bool(budget):
-            was, flag = ("with", "give it") if before.get("budget") else ("without", "leave it out")
-            raise ConfigError(f"This run began {was} --budget; {flag}, or give another --out.")
-        settings = before.get("config")
-        if isinstance(settings, dict):
-            settings = {"augment": to_json(PLAIN), **settings}  # runs from before there was a choice
-        _same_settings(from_json(Config, settings, str(out / RUN)), config)
-        if before["data"].get("sha256") != packed.sha256:
-            raise ConfigError(f"--data {source} is not what this run began with; give that, or another --out.")
+    check_begun(out, config, source, packed, origin, bool(budget))
     versions = {"biggan": __version__, "torch": torch.__version__, "python": platform.python_version()}
     data = {"source": source, "sha256": packed.sha256, "num_images": packed.num_images}
-    values = {"format": FORMAT, "config": to_json(config), "data": data, "init": init, "versions": versions}
+    values = {"format": FORMAT, "config": to_json(config), "data": data, "init": _told(origin), "versions": versions}
     values["budget"] = dict(budget) if budget else None
     atomic.write_json(out / RUN, {**values, "class_names": packed.class_names, "processor": platform.processor()})
 
 
-def record_of_images(folder: Path | None) -> tuple[Data | None, str | None]:
-    """How the run in a folder, or the one whose best model is in it, brings its images to size, and their SHA-256.
+class Images(NamedTuple):
+    """What a run's record says of its images; None of what it does not say."""
 
-    Each is None if not recorded.
+    settings: Data | None = None
+    """How they are brought to size."""
+    source: str | None = None
+    """What they were asked for as."""
+    sha256: str | None = None
+
+
+def record_of_images(folder: Path | None) -> Images:
+    """What is recorded of the images of the run in a folder, or of the one whose best model is in it.
 
     Raises:
         ConfigError: The record holds what is not allowed.
@@ -94,9 +120,9 @@ def record_of_images(folder: Path | None) -> tuple[Data | None, str | None]:
             record = atomic.read_json(place / RUN)
             config, data = (record.get(part) if isinstance(record, dict) else None for part in ("config", "data"))
             settings = config.get("data") if isinstance(config, dict) else None
-            sha256 = data.get("sha256") if isinstance(data, dict) else None
-            return from_json(Data, settings, str(place / RUN)) if settings else None, sha256
-    return None, None
+            source, sha256 = (data.get(name) if isinstance(data, dict) else None for name in ("source", "sha256"))
+            return Images(from_json(Data, settings, str(place / RUN)) if settings else None, source, sha256)
+    return Images()
 
 
 def note_total(out: Path, total_images: int) -> None:
@@ -114,6 +140,10 @@ def note_total(out: Path, total_images: int) -> None:
     except (KeyError, TypeError) as error:
         raise ModelError(f"{out / RUN} is damaged; put it back, or give another --out.") from error
     atomic.write_json(out / RUN, values)
+
+
+def _told(origin: Origin | None) -> dict[str, str] | None:
+    return {"source": origin.source, "sha256": origin.sha256} if origin else None
 
 
 def _same_start(before: Any, now: dict[str, str] | None) -> None:

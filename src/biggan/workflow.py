@@ -26,7 +26,7 @@ from biggan.models.bundle import SAMPLES, Bundle
 from biggan.models.statistics import MOST_AT_ONCE, truncation_table
 from biggan.opening import open_model
 from biggan.overseer import BEST, INCIDENTS, Unhealthy
-from biggan.run_record import begin, check_place
+from biggan.run_record import begin, check_begun, check_place
 from biggan.sitting import Sitting, Watch
 from biggan.training import transfer
 from biggan.training.compiling import Start, check_compiler
@@ -45,27 +45,42 @@ def plan(
     source: str,
     config: Config,
     *,
+    out: str | Path | None = None,
+    budgeted: bool = False,
+    test_data: str | Path | None = None,
     init: str | Path | None = None,
     device: str = "auto",
     watch: Watch | None = None,
 ) -> tuple[Config, Need]:
-    """What `train` would do: the settings as they will be, and what they need; arguments as `train`.
+    """What `train` would do: the settings as they will be, and what they need.
+
+    Args:
+        source: As `train`, and so all that is not named here.
+        config: The settings.
+        out: The run folder, if it is known.
+        budgeted: Whether the settings were chosen for a budget.
+        test_data: Images that are not trained on.
+        init: A model to start from.
+        device: Where the run would be.
+        watch: Who follows.
 
     Raises:
-        UserError: The data cannot be read, or a setting does not suit it.
+        UserError: What `train` would raise before its first iteration, but for too little memory, which is said.
     """
     watch, start = watch or Watch(), None if init is None else open_model(init)
-    check_together(config.augment, config.optim.loss, config.data.labels)
+    check_early(config, start is not None)
     packed = prepare(source, config.model.resolution, config.data, watch.packing)
+    if test_data is not None:
+        _held_out(str(test_data), packed, config, watch.packing)
     place = pick_device(device)
-    check_shares(config)
-    if config.train.compile:
-        check_compiler()
     resolved = resolve(config, packed, pick_precision(config.train.precision, place), start)
     try:
         resolved = fitted(resolved, place)
     except OutOfMemory as error:
         watch.say(str(error))
+    if out is not None:
+        origin = transfer.Origin(str(init), start) if start else None
+        check_begun(Path(out), resolved, source, packed, origin, budgeted)
     for note in (*packed.notes, *([why] if (why := reasons(config, packed, start)) else [])):
         watch.say(note)
     return resolved, estimate(resolved, processes(), gpu=place.type == "cuda")
@@ -160,21 +175,17 @@ def train(
         DiskFailed: A write failed; earlier states are as they were.
     """
     out, watch, began = Path(out), watch or Watch(), time.monotonic()
-    for flag, minutes in (("--max-time", max_minutes), ("--hang-minutes", hang_minutes)):
-        if minutes is not None and not minutes > 0:
-            raise ConfigError(f"{flag} is {minutes:g}; allowed is above 0 minutes.")
+    check_limits(max_minutes, hang_minutes)
     wanted, allowed = _settings(str(source), out, config, (budget, fixed), device, watch)
-    check_shares(wanted)
-    check_together(wanted.augment, wanted.optim.loss, wanted.data.labels)  # before packing
-    if wanted.train.compile:
-        check_compiler()
+    check_early(wanted, init is not None)
     hang_seconds = hang_minutes * 60 if processes() > 1 else None
     with StopRequest() as stop, watched(hang_seconds), meeting(pick_device(device)) as place, ExitStack() as held:
         lead(lambda: check_track(track))
         lead(lambda: check_out(out, source))
         start = None if init is None else open_model(init)
-        packed = _prepared(str(source), wanted, watch, stop)
-        held_out = None if test_data is None else _held_out(str(test_data), packed, wanted, watch, stop)
+        packing = _stoppable(watch.packing if rank() == 0 else lambda done, total: None, stop)
+        packed = _prepared(str(source), wanted, packing)
+        held_out = None if test_data is None else _held_out(str(test_data), packed, wanted, packing)
         why = reasons(wanted, packed, start)
         asked = lead(lambda: resolve(wanted, packed, pick_precision(wanted.train.precision, place), start))
         settings = lead(lambda: fitted(asked, place))
@@ -225,6 +236,35 @@ def _settings(
     return config, None
 
 
+def check_limits(max_minutes: float | None, hang_minutes: float) -> None:
+    """Checks the limits of a sitting.
+
+    Raises:
+        ConfigError: One is not above 0.
+    """
+    for flag, minutes in (("--max-time", max_minutes), ("--hang-minutes", hang_minutes)):
+        if minutes is not None and not minutes > 0:
+            raise ConfigError(f"{flag} is {minutes:g}; allowed is above 0 minutes.")
+
+
+def check_early(config: Config, initiated: bool) -> None:
+    """Checks, before any images are packed, what can be told without them.
+
+    Args:
+        config: What was asked for.
+        initiated: Whether there is a model to start from.
+
+    Raises:
+        ConfigError: Settings do not go together, or this machine cannot do them.
+    """
+    check_shares(config)
+    check_together(config.augment, config.optim.loss, config.data.labels)
+    if not initiated:
+        transfer.check_start(config.model, config.augment, None)
+    if config.train.compile:
+        check_compiler()
+
+
 def check_shares(config: Config) -> None:
     """Checks that the processes can share a batch equally, and its norms be shared in groups.
 
@@ -250,26 +290,24 @@ def check_out(out: Path, source: str | Path) -> None:
     check_place(out)
 
 
-def _prepared(source: str, config: Config, watch: Watch, stop: StopRequest) -> Packed:
+def _prepared(source: str, config: Config, packing: Callable[[int, int], None]) -> Packed:
     """The data, packed by one process of each machine.
 
     Raises:
         DataError: They cannot be read, or differ between machines.
     """
-    packing = _stoppable(watch.packing if rank() == 0 else lambda done, total: None, stop)
     packed = first_on_each_machine(lambda: prepare(source, config.model.resolution, config.data, packing))
     if not same_everywhere(packed.sha256):
         raise DataError(f"--data {source} is not the same on all machines; copy it from one to the others.")
     return packed
 
 
-def _held_out(source: str, packed: Packed, config: Config, watch: Watch, stop: StopRequest) -> Packed:
+def _held_out(source: str, packed: Packed, config: Config, packing: Callable[[int, int], None]) -> Packed:
     """Images to watch a run by, packed by one process of each machine, with the classes numbered as the data have them.
 
     Raises:
         DataError: They cannot be read, are among those of the data, or are of other classes or colours.
     """
-    packing = _stoppable(watch.packing if rank() == 0 else lambda done, total: None, stop)
     like = replace(config.data, channels=packed.channels)
     held_out = first_on_each_machine(
         lambda: prepare(source, config.model.resolution, like, packing, flag="--test-data")

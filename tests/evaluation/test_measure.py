@@ -78,6 +78,31 @@ def test_a_record_says_all_that_was_done(tmp_path: Path) -> None:
     assert record["versions"]["torch"] == torch.__version__
 
 
+@pytest.mark.parametrize(
+    ("name", "looked"),
+    [
+        (f"acc45_train{AT}", {"train", "test"}),
+        (f"acc45_test{AT}", {"test"}),
+        (f"copies45_train{AT}", {"train", "test"}),
+        (f"cas45_train{AT}", {"train"}),
+        (f"score45{AT}", set()),
+        ("d45", {"train", "test"}),
+    ],
+)
+def test_a_record_names_the_real_images_that_were_looked_at_and_no_others(
+    name: str, looked: set[str], tmp_path: Path
+) -> None:
+    (record,) = measured(parse_names(name), material(tmp_path))
+    assert record["real_sha256"].keys() == looked
+
+
+def test_held_out_images_of_other_classes_are_no_yardstick_and_not_named(tmp_path: Path) -> None:
+    some = material(tmp_path)
+    some.labels["test"] = None
+    (record,) = measured(parse_names(f"acc45_train{AT}"), some)
+    assert record["real_sha256"].keys() == {"train"}
+
+
 def test_the_figures_are_those_of_the_pure_metrics(tmp_path: Path) -> None:
     some = material(tmp_path)
     (kid, fd) = parse_names(f"kid40_train{AT},fd40_train{AT}")

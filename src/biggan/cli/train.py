@@ -18,7 +18,7 @@ from biggan.errors import ConfigError
 from biggan.sitting import Progress, Watch
 from biggan.training import budget as rules
 from biggan.training.memory import Need
-from biggan.training.trackers import Track
+from biggan.training.trackers import Track, check_track
 
 DEFAULT_PRESET = "cpu-small"
 PARTS, LEAST_PART = 8, 2_000  # of a run whose length is given: saves and sheets, and images between them at the least
@@ -184,12 +184,23 @@ def _train(
         settings = asked if isinstance(asked, Config) else None
         time, fixed = (None, None) if isinstance(asked, Config) else asked
         if dry_run:
+            workflow.check_limits(*limits)
+            check_track(track)
             workflow.check_out(out, data)
             if time is not None:
                 settings, chosen = budgeting.settle(data, out, time, fixed or {}, device, watch)
                 bar.say("\n".join(chosen.reasons))
             assert settings is not None
-            resolved, need = workflow.plan(data, settings, init=init, device=device, watch=watch)
+            resolved, need = workflow.plan(
+                data,
+                settings,
+                out=out,
+                budgeted=time is not None,
+                test_data=test_data,
+                init=init,
+                device=device,
+                watch=watch,
+            )
             bar.say("\n".join(described(resolved, need)))
         else:
             most, hang = limits

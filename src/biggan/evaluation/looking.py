@@ -39,9 +39,8 @@ def discriminated(m: Measurement, material: Material) -> Finding:
     else:
         notes = ["With held-out images (--test-data) it would show whether D knows the training images by heart."]
     means = {name: round(float(d.mean()), 4) for name, d in {**real, "drawn": drawn}.items()}
-    return Finding(
-        values=values, errors=errors, real_images=max(map(len, real.values())), notes=notes, more={"mean output": means}
-    )
+    most, more = max(map(len, real.values())), {"mean output": means}
+    return Finding(values=values, errors=errors, real_images=most, also=(*material.packs,), notes=notes, more=more)
 
 
 def ranked_above(x: Tensor, y: Tensor) -> tuple[float, float]:

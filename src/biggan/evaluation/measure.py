@@ -38,7 +38,6 @@ METRICS: dict[str, Metric] = {
     "d": looking.discriminated,
 }
 BY_CLASS = ("ifid", "ifd", "acc", "cas")
-OF_BOTH = ("d", "copies", "acc")  # metrics that look at the other split too, where it is given
 USUAL = 2000  # drawn images, unless told
 
 
@@ -122,8 +121,7 @@ def _record(m: Measurement, found: Finding, material: Material, seconds: float) 
     bundle, sampler = material.pipe.bundle, material.pipe.sampler
     network = material.network(m) if m.kind.sees else None
     described = network and {"name": network.name, "sha256": network.sha256, "resize": network.resize}
-    used = material.packs if m.metric in OF_BOTH else {m.split} & material.packs.keys()
-    packs = {split: packed.sha256 for split, packed in material.packs.items() if split in used}
+    packs = {split: packed.sha256 for split, packed in material.packs.items() if split in (m.split, *found.also)}
     return {
         "name": str(m),
         "title": m.kind.title,

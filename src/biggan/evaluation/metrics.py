@@ -35,6 +35,8 @@ class Finding:
     errors: dict[str, float]
     """Standard errors of some of them, from which images were drawn (and, in `pr` and `dc`, which real ones taken)."""
     real_images: int
+    also: tuple[Split, ...] = ()
+    """Splits of real images that were looked at beside the measurement's own."""
     notes: list[str] = field(default_factory=list)
     """Sentences."""
     more: dict[str, Any] = field(default_factory=dict)
@@ -155,7 +157,7 @@ def named_rightly(m: Measurement, material: Material) -> Finding:
     if m.split == "test" or material.labels.get("test") is None:
         return found
     yardstick = _probed(material, (real, labels), _labelled(m, material, "test"), len(real)).values["share"]
-    return replace(found, values={**found.values, "held-out real images": yardstick})
+    return replace(found, values={**found.values, "held-out real images": yardstick}, also=("test",))
 
 
 def teaches(m: Measurement, material: Material) -> Finding:
@@ -203,7 +205,8 @@ def memorised(m: Measurement, material: Material) -> Finding:
     authentic = manifolds.authenticity(real, fake)
     values, errors = {"authentic": authentic}, {"authentic": math.sqrt(authentic * (1 - authentic) / len(fake))}
     notes = [f"Without held-out images ({FLAGS['test']}) copies cannot be told from images that are merely typical."]
-    if other in material.packs:
+    also = (other,) if other in material.packs else ()
+    if also:
         held_out, _ = material.real(m, other).some(MOST_REAL)
         share = manifolds.copies(real, held_out, fake)
         error = sampling_error(lambda x: manifolds.copies(real, held_out, x), fake, halvings=HALVINGS)
@@ -221,4 +224,5 @@ def memorised(m: Measurement, material: Material) -> Finding:
         }
         for i in order
     ]
-    return Finding(values=values, errors=errors, real_images=len(real), notes=notes, more={"nearest": nearest})
+    more = {"nearest": nearest}
+    return Finding(values=values, errors=errors, real_images=len(real), also=also, notes=notes, more=more)

@@ -50,7 +50,8 @@ class Chart:
     series: Sequence[Series]
     x_label: str = "images shown to D"
     log: bool = False
-    """A logarithmic scale of y; lines without a value above 0 are left out."""
+    """A logarithmic scale of y; values not above 0 are drawn at the line's least above it, and without one it is left
+    out."""
     marks: Sequence[tuple[float, str]] = ()
     """Places on x of which something is said."""
     y_label: str = ""
@@ -126,8 +127,11 @@ def framed(chart: Chart) -> Frame | None:
 
 
 def _usable(points: Sequence[Point], log: bool) -> list[Point]:
-    """Finite points, those above 0 alone on a logarithmic scale, at most `MOST_POINTS` by averaging neighbours."""
-    finite = [p for p in points if all(map(math.isfinite, p[:4])) and (p.y > 0 or not log)]
+    """Finite points as they can be drawn, at most `MOST_POINTS` by averaging neighbours."""
+    finite = [p for p in points if all(map(math.isfinite, p[:4]))]
+    if log:
+        above = [p.y for p in finite if p.y > 0]
+        finite = [p._replace(y=max(p.y, min(above))) for p in finite] if above else []
     size = -(-len(finite) // MOST_POINTS)
     if size <= 1:
         return finite

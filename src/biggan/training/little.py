@@ -69,7 +69,7 @@ def choose(
     why_held = "begins from scratch" if inherited == "G" else "gets to know the images first"
     said = {
         "augment": f"--augment {' '.join(POLICY)} (D may learn {packed.num_images:,} images by heart)",
-        "ada_target": f"--ada-target {ADA_TARGET:g} (as far as it does)",
+        "ada_target": f"--ada-target {ADA_TARGET:g} (only as far as D learns by heart)",
         "ada_images": f"--ada-images {ADA_IMAGES}",
         "lecam": f"--lecam {GENTLE_LECAM:g} (times the share augmented)",
         "class_sampling": f"--class-sampling balanced (classes have {min(counts, default=0):,} to "
