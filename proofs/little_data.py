@@ -76,7 +76,7 @@ ARMS = {
     "little": Arm(LITTLE),
     "none, all data": Arm(PLAIN, None, images=FULL, points=3),
     "little, all data": Arm(LITTLE, None, images=FULL, points=3),
-    "five classes": Arm(PLAIN, None, FIRST, 600.0, 3, photographs=False),
+    "five classes": Arm(PLAIN, None, FIRST, 1600.0, 8, photographs=False),
     "scratch": Arm(LITTLE, SOME, LAST, 300.0, 15, photographs=False),
     "init": Arm(replace(LITTLE, hold_g=HOLD["both"]), SOME, LAST, 300.0, 15, init=True, photographs=False),
 }

@@ -1,9 +1,12 @@
 """Starting from another model: its weights for a run on other classes.
 
 A class that both have, by name, keeps its embedding. Another begins from the old class whose pictures lie nearest to it
-in D's features, or from the mean of all where there is no D, with a little noise, so that two classes that begin from
-one can part. Everything else is copied as it is. Not here: which of D's blocks then stay as they are and how long G is
-held (`Augment.freeze_d`, `Augment.hold_g`), and reading the model (`models/bundle.py`).
+in D's features, or from the mean of all where there is no D, with as much noise as classes differ by, so that two that
+begin from one can part. All else is copied, with weights that spectral norm divides anyway divided by their singular
+value: that changes nothing that is computed, and lets the run learn as fast as from scratch, where the weights of a
+model that was trained for long are so large that a step hardly moves them (docs/lab-notes.md). Not here: which of D's
+blocks then stay as they are and how long G is held (`Augment.freeze_d`, `Augment.hold_g`), and reading the model
+(`models/bundle.py`).
 """
 
 import dataclasses
@@ -23,9 +26,9 @@ from biggan.errors import ConfigError
 from biggan.models.build import skeleton
 from biggan.models.bundle import Bundle
 from biggan.models.network import Discriminator, Generator
-from biggan.models.spectral import converge
+from biggan.models.spectral import rescale
 
-NOISE = 0.1  # added to embeddings of new classes, in deviations of the old ones
+NOISE = 1.0  # added to embeddings of new classes, in deviations of the old ones; better than 0.1 and 0.4 (notes)
 LOOKS = 64  # real images of a new class that D looks at, at most
 DRAWS = 16  # pictures of each old class likewise
 TOLD = 8  # classes whose beginning is said
@@ -111,7 +114,7 @@ def load(G: Generator, D: Discriminator, bundle: Bundle, packed: Packed, seed: i
     for network, old in ((G, bundle.G), (D, bundle.D)):
         if old is not None:
             network.load_state_dict(_transferred(network, old, shares, new, random))
-            converge(network)
+            rescale(network)
     grey = " Pictures are taken in grey, as the model draws them." if bundle.G.config.image_channels == 1 else ""
     return f"{sentence}{grey}" if bundle.D is not None else f"{sentence}{grey} D begins from scratch."
 
