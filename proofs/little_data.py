@@ -81,9 +81,10 @@ ARMS = {
     "init": Arm(replace(LITTLE, hold_g=HOLD["both"]), SOME, LAST, 300.0, 15, init=True, photographs=False),
 }
 RUNS = [
-    *((arm, seed) for seed in (0,) for arm in ("none", "little", "five classes", "scratch", "init")),
-    *((arm, seed) for seed in (1, 2) for arm in ("none", "little")),
-    *((arm, seed) for seed in (1, 2, 3, 4) for arm in ("scratch", "init")),
+    *((arm, seed) for seed in (0, 1, 2) for arm in ("none", "little")),
+    ("five classes", 0),
+    *(("scratch", seed) for seed in (0, 1, 2, 3, 4)),
+    *(("init", seed) for seed in (10, 11, 12, 13, 14)),  # its rule was chosen by others
     *((arm, seed) for seed in (0, 1, 2) for arm in ("none, all data", "little, all data")),
 ]
 
@@ -233,7 +234,7 @@ def table(found: Curves) -> dict[str, object]:
 
 def last_and_best(found: Curves, arm: str) -> tuple[float, float]:
     """Means over seeds of an arm's last and best distance."""
-    runs = [[points[i]["value"] for i in sorted(points)] for (name, _), points in found.items() if name == arm]
+    runs = distances(found, arm)
     return mean(values[-1] for values in runs), mean(min(values) for values in runs)
 
 
@@ -243,24 +244,30 @@ def images_a_second(found: Curves, arm: str) -> float:
     return sum(float(line["images"]) for line in ends) / sum(float(line["seconds"]) for line in ends)
 
 
-def share_of_time(found: Curves, seed: int) -> float:
-    """CPU time in which starting from the model reaches the best that scratch reaches, as a share of scratch's."""
-    scratch, init = (sorted(found[arm, seed].values(), key=lambda line: line["point"]) for arm in ("scratch", "init"))
-    best = min(scratch, key=lambda line: line["value"])
-    reached = [line["seconds"] for line in init if line["value"] <= best["value"]]
-    return reached[0] / best["seconds"] if reached else float("inf")
+def distances(found: Curves, arm: str) -> list[list[float]]:
+    """The distances of each seed of an arm, by points."""
+    runs = [points for (name, _), points in sorted(found.items()) if name == arm]
+    return [[points[i]["value"] for i in sorted(points)] for points in runs]
 
 
-def shares_by_means(found: Curves) -> list[float]:
-    """The same of the means over seeds, for each distance that scratch is the first time as near as."""
-    curves = []
-    for arm in ("scratch", "init"):
-        runs = [points for (name, _), points in sorted(found.items()) if name == arm]
-        curves.append([mean(points[i]["value"] for points in runs) for i in sorted(runs[0])])
-    scratch, init = curves
-    steps = [i for i, value in enumerate(scratch) if value == min(scratch[: i + 1])]
-    reached = [next((j for j, value in enumerate(init) if value <= scratch[i]), math.inf) for i in steps]
-    return [(j + 1) / (i + 1) for i, j in zip(steps, reached, strict=True)]
+def first(curve: list[float], distance: float) -> float:
+    """The number of the first point, from 1, that is as near; infinity if none is."""
+    return next((i for i, value in enumerate(curve, 1) if value <= distance), math.inf)
+
+
+def shares_of_time(found: Curves) -> tuple[list[float], list[float]]:
+    """CPU time in which a start from the model is as near as scratch is on average over its seeds, as a share of that.
+
+    Returns:
+        On average over the seeds of the start, for each distance that scratch is the first time as near as; and of each
+        seed to the last of these, scratch's best.
+    """
+    scratch, init = (
+        [mean(values) for values in zip(*distances(found, arm), strict=True)] for arm in ("scratch", "init")
+    )
+    steps = [i for i, value in enumerate(scratch, 1) if value == min(scratch[:i])]
+    passed = [first(init, scratch[i - 1]) / i for i in steps]
+    return passed, [first(curve, min(scratch)) / steps[-1] for curve in distances(found, "init")]
 
 
 def report(found: Curves) -> bool:
@@ -279,12 +286,11 @@ def report(found: Curves) -> bool:
             figures[f"{arm} over {plain}"] = f"last {last:.2f}, best {best:.2f}, images a CPU second {pace:.2f}"
             held &= last <= most
     if whole >= {"scratch", "init"}:
-        shares = [share_of_time(found, seed) for arm, seed in RUNS if arm == "init"]
-        figures["init, share of scratch's time to its best"] = ", ".join(f"{share:.2f}" for share in shares)
-        figures["the same of the means, to each distance that scratch passes"] = ", ".join(
-            f"{share:.2f}" for share in shares_by_means(found)
-        )
-        held &= max(shares) <= MOST_TIME
+        passed, of_seeds = shares_of_time(found)
+        figures["init, share of scratch's time to its best, means of seeds"] = f"{passed[-1]:.2f}"
+        figures["the same, each seed of init"] = ", ".join(f"{share:.2f}" for share in of_seeds)
+        figures["the same, means, to each distance that scratch passes"] = ", ".join(f"{share:.2f}" for share in passed)
+        held &= passed[-1] <= MOST_TIME
     leaked = [v for points in found.values() for line in points.values() for k, v in line.items() if "leak of" in k]
     if told := [leak for leak in leaked if not math.isnan(leak)]:  # one does not show on these images
         figures["largest leak of an augmentation"] = f"{max(told):.2f}"

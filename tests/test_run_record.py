@@ -13,12 +13,12 @@ from biggan.run_record import RUN, note_total, record_of_images
 
 
 def test_images_are_measured_as_the_run_made_them_also_those_of_its_best_model(tmp_path: Path) -> None:
-    assert record_of_images(None) == record_of_images(tmp_path) == (None, None, None)
-    settings, data = {"data": {"crop": "pad", "background": "black"}}, {"source": "photos", "sha256": "0a1b"}
+    assert record_of_images(None) == record_of_images(tmp_path) == (None, None)
+    settings, data = {"data": {"crop": "pad", "background": "black"}}, {"sha256": "0a1b"}
     atomic.write_json(tmp_path / RUN, {"config": settings, "data": data})
     padded = Data(crop="pad", background="black")
-    assert record_of_images(tmp_path) == record_of_images(tmp_path / "best") == (padded, "photos", "0a1b")
-    assert record_of_images(tmp_path / "other") == (None, None, None)
+    assert record_of_images(tmp_path) == record_of_images(tmp_path / "best") == (padded, "0a1b")
+    assert record_of_images(tmp_path / "other") == (None, None)
 
 
 def test_a_length_that_was_settled_replaces_the_first_and_nothing_else(tmp_path: Path) -> None:

@@ -13,10 +13,9 @@ from typing import Any
 from biggan.config import Data
 from biggan.data.overlap import check_held_out
 from biggan.data.packed import Packed, default_cache, prepare
-from biggan.data.remote import is_address
 from biggan.distributed.collective import first_on_each_machine, highest, lead
 from biggan.distributed.processes import meeting, rank, world_size
-from biggan.errors import ConfigError, DataError, Interrupted, UserError
+from biggan.errors import ConfigError, DataError, Interrupted
 from biggan.evaluation.material import FLAGS, Material, Split
 from biggan.evaluation.measure import measured, usual
 from biggan.evaluation.names import parse_names
@@ -24,7 +23,7 @@ from biggan.interop.recognise import is_foreign
 from biggan.models.bundle import Bundle, write_card
 from biggan.models.measured import append
 from biggan.opening import load
-from biggan.run_record import Images, record_of_images
+from biggan.run_record import record_of_images
 from biggan.sampling.pipeline import Pipeline
 from biggan.training.hardware import pick_device
 from biggan.training.interrupt import StopRequest
@@ -120,35 +119,21 @@ def _packs(
         ConfigError: The training images are not those of the model's run.
     """
     given: dict[Split, str | Path | None] = {"train": data, "test": test_data}
-    recorded = record_of_images(pipe.bundle.path)
-    wanted = replace(recorded.settings or Data(), channels=pipe.config.image_channels)
+    settings, trained_on = record_of_images(pipe.bundle.path)
+    wanted = replace(settings or Data(), channels=pipe.config.image_channels)
     packs = {
         split: prepare(str(source), pipe.config.resolution, wanted, packing, flag=FLAGS[split])
         for split, source in given.items()
         if source is not None
     }
     found = {split: packed.sha256 for split, packed in packs.items()}
-    if recorded.sha256 and found.get("train", recorded.sha256) != recorded.sha256:
+    if trained_on and found.get("train", trained_on) != trained_on:
         raise ConfigError(f"--data {data} is not what this model was trained on; give that, or this as --test-data.")
-    if "test" in found and found["test"] in (recorded.sha256, found.get("train")):
+    if "test" in found and found["test"] in (trained_on, found.get("train")):
         raise DataError(f"--test-data {test_data} has the images that the model was trained on; give others.")
-    trained_on = packs.get("train")
-    if "test" in packs and trained_on is None:
-        trained_on = _still_there(recorded, pipe.config.resolution, wanted, packing)
-    if "test" in packs and trained_on is not None:
-        check_held_out(packs["test"], trained_on, str(test_data))
+    if len(packs) == 2:
+        check_held_out(packs["test"], packs["train"], str(test_data))
     return packs
-
-
-def _still_there(recorded: Images, resolution: int, wanted: Data, packing: Callable[[int, int], None]) -> Packed | None:
-    """The images of a model's run, if they are as it found them, and where; none are fetched again."""
-    if not recorded.source or not recorded.sha256 or is_address(recorded.source):
-        return None
-    try:
-        packed = prepare(recorded.source, resolution, wanted, packing)
-    except UserError:
-        return None
-    return packed if packed.sha256 == recorded.sha256 else None
 
 
 def _folder(path_or_name: str | Path, bundle: Bundle) -> Path | None:

@@ -4,7 +4,7 @@ import dataclasses
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -98,18 +98,10 @@ def begin(
     atomic.write_json(out / RUN, {**values, "class_names": packed.class_names, "processor": platform.processor()})
 
 
-class Images(NamedTuple):
-    """What a run's record says of its images; None of what it does not say."""
+def record_of_images(folder: Path | None) -> tuple[Data | None, str | None]:
+    """How the run in a folder, or the one whose best model is in it, brings its images to size, and their SHA-256.
 
-    settings: Data | None = None
-    """How they are brought to size."""
-    source: str | None = None
-    """What they were asked for as."""
-    sha256: str | None = None
-
-
-def record_of_images(folder: Path | None) -> Images:
-    """What is recorded of the images of the run in a folder, or of the one whose best model is in it.
+    Each is None if not recorded.
 
     Raises:
         ConfigError: The record holds what is not allowed.
@@ -120,9 +112,9 @@ def record_of_images(folder: Path | None) -> Images:
             record = atomic.read_json(place / RUN)
             config, data = (record.get(part) if isinstance(record, dict) else None for part in ("config", "data"))
             settings = config.get("data") if isinstance(config, dict) else None
-            source, sha256 = (data.get(name) if isinstance(data, dict) else None for name in ("source", "sha256"))
-            return Images(from_json(Data, settings, str(place / RUN)) if settings else None, source, sha256)
-    return Images()
+            sha256 = data.get("sha256") if isinstance(data, dict) else None
+            return from_json(Data, settings, str(place / RUN)) if settings else None, sha256
+    return None, None
 
 
 def note_total(out: Path, total_images: int) -> None:

@@ -65,8 +65,10 @@ def plan(
         watch: Who follows.
 
     Raises:
-        UserError: What `train` would raise before its first iteration, but for too little memory, which is said.
+        UserError: What `train` would raise of these before its first iteration; too little memory is but said.
     """
+    if out is not None:
+        check_out(Path(out), source)
     watch, start = watch or Watch(), None if init is None else open_model(init)
     check_early(config, start is not None)
     packed = prepare(source, config.model.resolution, config.data, watch.packing)

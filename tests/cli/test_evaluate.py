@@ -11,8 +11,6 @@ from tiny_models import make_folder
 
 import biggan
 from biggan.cli.main import main
-from biggan.config import Data
-from biggan.data.packed import prepare
 from biggan.errors import Interrupted
 
 AT = "@efficientnet_lite0_32px"
@@ -132,18 +130,6 @@ def test_each_split_has_images_of_its_own(
     (model / "run.json").write_text('{"data": {"sha256": "0a1b"}}')
     assert main(["evaluate", str(model), "--data", str(images), *metrics]) == 2
     assert f"--data {images} is not what this model was trained on" in capsys.readouterr().err
-
-
-def test_held_out_images_are_compared_with_those_of_the_run_also_where_these_are_not_given(
-    model: Path, images: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    copy, part = shutil.copytree(model, tmp_path / "copy"), write_images(tmp_path / "part.npz", 30)
-    sha256 = prepare(images, 32, Data(channels=1)).sha256
-    asked = ["evaluate", str(copy), "--test-data", str(part), "--metrics", f"kid20_test{AT}"]
-    for source, code in ((images, 2), (tmp_path / "gone", 0), ("https://example.org/images.zip", 0)):
-        (copy / "run.json").write_text(json.dumps({"data": {"source": str(source), "sha256": sha256}}))
-        assert main(asked) == code, source
-    assert "images that are in --data too" in capsys.readouterr().err
 
 
 def test_a_published_checkpoint_is_measured_and_left_as_it_is(

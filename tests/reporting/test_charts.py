@@ -37,14 +37,15 @@ def test_values_lie_between_the_ticks_that_enclose_them(log: bool) -> None:
     assert all(0 <= tick.at <= WIDTH for tick in frame.x_ticks)
 
 
-def test_what_is_not_finite_is_left_out_and_what_is_not_positive_lies_lowest_on_a_logarithmic_scale() -> None:
+def test_what_is_not_finite_is_left_out_and_what_is_not_positive_lies_below_a_logarithmic_scale() -> None:
     points = [Point(1, math.nan), Point(2, -1.0), Point(3, 2.0), Point(4, math.inf), Point(5, 3.0)]
     plain, log = framed(chart(Series("a", points))), framed(chart(Series("a", points), log=True))
     assert plain is not None
     assert log is not None
     assert plain.lines[0].line.count("L") == 2
-    (low, lowest, high) = (float(place.split()[1]) for place in log.lines[0].line[1:].split("L"))
-    assert low == lowest > high
+    below, low, high = (float(place.split()[1]) for place in log.lines[0].line[1:].split("L"))
+    assert below > log.bottom > low > high
+    assert "least -1" in log.said
 
 
 def test_texts_beside_values_do_not_cover_one_another_and_the_ends_have_theirs() -> None:

@@ -38,6 +38,7 @@ METRICS: dict[str, Metric] = {
     "d": looking.discriminated,
 }
 BY_CLASS = ("ifid", "ifd", "acc", "cas")
+UNCOMPARED = f"Not compared with the training images, which some may be among; {FLAGS['train']} has that done."
 USUAL = 2000  # drawn images, unless told
 
 
@@ -122,12 +123,13 @@ def _record(m: Measurement, found: Finding, material: Material, seconds: float) 
     network = material.network(m) if m.kind.sees else None
     described = network and {"name": network.name, "sha256": network.sha256, "resize": network.resize}
     packs = {split: packed.sha256 for split, packed in material.packs.items() if split in (m.split, *found.also)}
+    unsure = [UNCOMPARED] if "test" in packs and "train" not in material.packs else []
     return {
         "name": str(m),
         "title": m.kind.title,
         "values": found.values,
         "errors": found.errors,
-        "notes": found.notes,
+        "notes": [*found.notes, *unsure],
         "drawn_images": m.count,
         "real_images": found.real_images,
         "split": m.split,

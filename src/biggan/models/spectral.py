@@ -285,21 +285,6 @@ def converge(network: nn.Module) -> None:
         _converge(norm, layers)
 
 
-@torch.no_grad()
-def rescale(network: nn.Module) -> None:
-    """Divides every normalised weight by its singular value, after `converge`: the same function, with σ near 1.
-
-    σ grows as a network is trained, and W / σ moves less with each step of an optimizer; from here on it moves as in a
-    new network, whose weights are orthogonal.
-    """
-    converge(network)
-    for norm, layers in _layers(network).items():
-        for layer, (_, _, sigma) in zip(layers, _first(norm, layers), strict=True):
-            layer.weight /= sigma
-            for i in range(norm.num_values):
-                layer.get_buffer(f"sv{i}").div_(sigma)
-
-
 def _converge(norm: SpectralSettings, layers: Sequence[_Spectral]) -> None:
     for _ in range(SETTLING):
         _write(norm, layers)

@@ -50,8 +50,7 @@ class Chart:
     series: Sequence[Series]
     x_label: str = "images shown to D"
     log: bool = False
-    """A logarithmic scale of y; values not above 0 are drawn at the line's least above it, and without one it is left
-    out."""
+    """A logarithmic scale of y; a line leaves the frame where it is not above 0, and is left out if it never is."""
     marks: Sequence[tuple[float, str]] = ()
     """Places on x of which something is said."""
     y_label: str = ""
@@ -129,9 +128,8 @@ def framed(chart: Chart) -> Frame | None:
 def _usable(points: Sequence[Point], log: bool) -> list[Point]:
     """Finite points as they can be drawn, at most `MOST_POINTS` by averaging neighbours."""
     finite = [p for p in points if all(map(math.isfinite, p[:4]))]
-    if log:
-        above = [p.y for p in finite if p.y > 0]
-        finite = [p._replace(y=max(p.y, min(above))) for p in finite] if above else []
+    if log and not any(p.y > 0 for p in finite):
+        return []
     size = -(-len(finite) // MOST_POINTS)
     if size <= 1:
         return finite

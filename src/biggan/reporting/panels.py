@@ -33,8 +33,8 @@ PANELS = (
     Panel(
         "Distance to real images",
         {"distance": "G as it is", "distance_ema": "averaged G"},
-        "The curve to watch: lower is better. It compares a run with itself alone, by a fixed random network. What is "
-        "by chance 0 or less is drawn at the line's lowest.",
+        "The curve to watch: lower is better. It compares a run with itself alone, by a fixed random network. Below "
+        "the frame it is, by chance, 0 or less.",
         log=True,
     ),
     Panel(

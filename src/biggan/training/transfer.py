@@ -2,17 +2,14 @@
 
 A class that both have, by name, keeps its embedding. Another begins from the old class whose pictures lie nearest to it
 in D's features, or from the mean of all where there is no D, with as much noise as classes differ by, so that two that
-begin from one can part. All else is copied, with weights that spectral norm divides anyway divided by their singular
-value: that changes nothing that is computed, and lets the run learn as fast as from scratch, where the weights of a
-model that was trained for long are so large that a step hardly moves them (docs/lab-notes.md). Not here: which of D's
-blocks then stay as they are and how long G is held (`Augment.freeze_d`, `Augment.hold_g`), and reading the model
-(`models/bundle.py`).
+begin from one can part. Everything else is copied as it is. Not here: which of D's blocks then stay as they are and how
+long G is held (`Augment.freeze_d`, `Augment.hold_g`), and reading the model (`models/bundle.py`).
 """
 
 import dataclasses
 import hashlib
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -26,9 +23,9 @@ from biggan.errors import ConfigError
 from biggan.models.build import skeleton
 from biggan.models.bundle import Bundle
 from biggan.models.network import Discriminator, Generator
-from biggan.models.spectral import rescale
+from biggan.models.spectral import converge
 
-NOISE = 1.0  # added to embeddings of new classes, in deviations of the old ones; better than 0.1 and 0.4 (notes)
+NOISE = 1.0  # added to embeddings of new classes, in deviations of the old ones; with 0.1 they part late (notes)
 LOOKS = 64  # real images of a new class that D looks at, at most
 DRAWS = 16  # pictures of each old class likewise
 TOLD = 8  # classes whose beginning is said
@@ -36,13 +33,14 @@ SHAPING = ("architecture", "resolution", "g_blocks", "g_widths", "g_channels", "
 """Settings that are named first where shapes differ, as the others follow from them."""
 
 
-class Origin(NamedTuple):
+@dataclass(frozen=True)
+class Origin:
     """Where a run starts from, for its record."""
 
     source: str  # as it was asked for
     bundle: Bundle
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Of all that the run takes from the model, in hexadecimal."""
         digest = hashlib.sha256()
@@ -114,7 +112,7 @@ def load(G: Generator, D: Discriminator, bundle: Bundle, packed: Packed, seed: i
     for network, old in ((G, bundle.G), (D, bundle.D)):
         if old is not None:
             network.load_state_dict(_transferred(network, old, shares, new, random))
-            rescale(network)
+            converge(network)
     grey = " Pictures are taken in grey, as the model draws them." if bundle.G.config.image_channels == 1 else ""
     return f"{sentence}{grey}" if bundle.D is not None else f"{sentence}{grey} D begins from scratch."
 
@@ -207,7 +205,8 @@ def _embeddings(
     rows = tensor.movedim(axis, 0)
     classes, rest = (rows[-count:], rows[:-count]) if at_the_end else (rows[:count], rows[count:])
     mixed = torch.tensordot(shares, classes, 1)
-    noise = torch.randn(mixed.shape, generator=random) * classes.std() * NOISE
+    apart = classes - classes.mean(0) if count > 1 else classes
+    noise = torch.randn(mixed.shape, generator=random) * apart.std() * NOISE
     mixed = torch.where(new.view(-1, *[1] * (mixed.dim() - 1)), mixed + noise, mixed)
     parts = (rest, mixed) if at_the_end else (mixed, rest)
     return torch.cat(parts).movedim(0, axis)
