@@ -83,8 +83,7 @@ ARMS = {
 RUNS = [
     *((arm, seed) for seed in (0, 1, 2) for arm in ("none", "little")),
     ("five classes", 0),
-    *(("scratch", seed) for seed in (0, 1, 2, 3, 4)),
-    *(("init", seed) for seed in (10, 11, 12, 13, 14)),  # its rule was chosen by others
+    *((arm, seed) for seed in (20, 21, 22, 23, 24) for arm in ("scratch", "init")),  # the rule was chosen by others
     *((arm, seed) for seed in (0, 1, 2) for arm in ("none, all data", "little, all data")),
 ]
 
@@ -283,11 +282,13 @@ def report(found: Curves) -> bool:
         if whole >= {arm, plain}:
             last, best = (ours / theirs for ours, theirs in zip(ends[arm], ends[plain], strict=True))
             pace = images_a_second(found, arm) / images_a_second(found, plain)
-            figures[f"{arm} over {plain}"] = f"last {last:.2f}, best {best:.2f}, images a CPU second {pace:.2f}"
+            asked = f"last {last:.2f} (at most {most:g} is asked), best {best:.2f}"
+            figures[f"{arm} over {plain}"] = f"{asked}, images a CPU second {pace:.2f}"
             held &= last <= most
     if whole >= {"scratch", "init"}:
         passed, of_seeds = shares_of_time(found)
-        figures["init, share of scratch's time to its best, means of seeds"] = f"{passed[-1]:.2f}"
+        asked = f"{passed[-1]:.2f} (at most {MOST_TIME:g} is asked)"
+        figures["init, share of scratch's time to its best, means of seeds"] = asked
         figures["the same, each seed of init"] = ", ".join(f"{share:.2f}" for share in of_seeds)
         figures["the same, means, to each distance that scratch passes"] = ", ".join(f"{share:.2f}" for share in passed)
         held &= passed[-1] <= MOST_TIME
@@ -303,8 +304,9 @@ def report(found: Curves) -> bool:
         f"{ADA_IMAGES} --lecam {GENTLE_LECAM:g}; it is forced on all images too, on which nothing of it is chosen, to "
         f"be compared after as many images. scratch and init: {SOME} images of each of the "
         f"last five classes of Fashion-MNIST, both as "
-        f"little; init starts from a model of the first five (all their images), whose G is held for the first "
-        f"{HOLD['both']:,} images."
+        f"little; init starts from a model of the first five (all their images, {ARMS['five classes'].seconds:,.0f} "
+        f"s), whose G is held for the first {HOLD['both']:,} images, and is compared by the time in which scratch is as "
+        f"near on average over its seeds."
     )
     write("little_data", "Little data goes further", what, figures | table(found))
     return held

@@ -96,6 +96,15 @@ def test_a_record_names_the_real_images_that_were_looked_at_and_no_others(
     assert record["real_sha256"].keys() == looked
 
 
+def test_a_record_says_if_held_out_images_were_not_compared_with_the_training_images(tmp_path: Path) -> None:
+    asked = parse_names(f"kid45_test{AT}")
+    (alone,) = measured(asked, material(tmp_path, splits=["test"]))
+    (compared,) = measured(asked, material(tmp_path))
+    assert "Not compared with the training images" in alone["notes"][-1]
+    assert "--data has that done" in alone["notes"][-1]
+    assert not any("Not compared" in note for note in compared["notes"])
+
+
 def test_held_out_images_of_other_classes_are_no_yardstick_and_not_named(tmp_path: Path) -> None:
     some = material(tmp_path)
     some.labels["test"] = None
