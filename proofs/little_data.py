@@ -305,8 +305,8 @@ def report(found: Curves) -> bool:
         f"be compared after as many images. scratch and init: {SOME} images of each of the "
         f"last five classes of Fashion-MNIST, both as "
         f"little; init starts from a model of the first five (all their images, {ARMS['five classes'].seconds:,.0f} "
-        f"s), whose G is held for the first {HOLD['both']:,} images, and is compared by the time in which scratch is as "
-        f"near on average over its seeds."
+        f"s), whose G is held for the first {HOLD['both']:,} images, and is compared by the time in which scratch is "
+        f"as near on average over its seeds."
     )
     write("little_data", "Little data goes further", what, figures | table(found))
     return held
