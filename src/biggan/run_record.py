@@ -77,14 +77,9 @@ def begin(
     origin: Origin | None = None,
     budget: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes `run.json`, after `check_begun`.
+    """Writes `run.json`, after `check_begun`, which says what all but the last argument is.
 
     Args:
-        out: The run folder.
-        config: The settings in full.
-        source: What the data was asked for as.
-        packed: The data.
-        origin: The model to start from.
         budget: What `--budget` asked for and what was made of it.
 
     Raises:
