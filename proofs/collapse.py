@@ -40,7 +40,7 @@ from biggan.training.loop import Batches, Figures, Hook, Training, every, fit
 
 LENGTH, SAVED = 2 * ONSET, ONSET // 5  # images of a run, and between its saved states
 SOON = LENGTH // 20  # images within which harm has to be noticed
-HEALTHY = 30  # healthy runs
+HEALTHY, UNSEEN = 30, 5  # healthy runs; the guard's rules were chosen by seeds below
 JUDGED = 1_000  # images between the judge's looks
 TOGETHER = 4  # of the judge's looks in a row that are averaged
 WORSE = 2.0  # times the lowest distance at which a judge calls a run harmed
@@ -84,7 +84,7 @@ def tasks(folder: Path) -> Iterator[Task]:
         source = FASHION if provocation.images is None else str(few_images(folder, provocation.images))
         yield Task(name, name, source, 0)
     archives = sorted(folder.glob(f"*{TRAIN}"))
-    for seed in range(HEALTHY):
+    for seed in range(UNSEEN, UNSEEN + HEALTHY):
         yield Task(f"healthy-{FASHION}-{seed}", None, FASHION, seed)
         yield Task(f"healthy-unlabelled-{seed}", None, FASHION, seed, labels=False)
         for archive in archives:
