@@ -33,6 +33,7 @@ from biggan.evaluation.leaks import leaks
 from biggan.models.bundle import Bundle, load_bundle, save_bundle
 from biggan.models.network import Generator
 from biggan.models.statistics import Statistics, Table, standing_row
+from biggan.sampling.classes import same
 from biggan.training import state, transfer
 from biggan.training.hardware import compute_dtype, pick_precision
 from biggan.training.little import ADA_IMAGES, ADA_TARGET, GENTLE_LECAM, HOLD, POLICY
@@ -182,7 +183,9 @@ class Run:
         saved = state.load_latest(self.place, print)
         if saved is None:
             if self.arm.init:
-                print(transfer.load(run.G, run.D, load_bundle(self.model), packed, self.seed), flush=True)
+                bundle = load_bundle(self.model)
+                known = same(packed.class_names, bundle.class_names)
+                print(transfer.load(run.G, run.D, bundle, packed, known, self.seed), flush=True)
                 run.G_ema.load_state_dict(run.G.state_dict())
             return 0.0, 0
         for part in ("G", "D", "G_ema"):

@@ -137,7 +137,7 @@ def test_a_pack_is_trained_on_at_its_own_size(tmp_path: Path, capsys: Said) -> N
     np.savez(source, images=np.zeros((20, 256, 256), np.uint8), labels=np.arange(20) % 2)
     assert main(["data", "pack", str(source), "--resolution", "256", "--out", str(pack)]) == 0
     assert main(["train", "--data", str(pack), "--out", str(tmp_path / "run"), "--budget", "1m"]) == 2
-    assert "--resolution is 256; with --budget allowed is 32, 64, 128." in capsys.readouterr().err
+    assert "is of 256 px; with --budget allowed is 32, 64, 128." in capsys.readouterr().err
 
 
 def test_what_is_fixed_goes_with_a_budget(images: Path, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from biggan.errors import ConfigError
 from biggan.sitting import Watch
 from biggan.training import adaptive
 
+PLAIN_BUT_HELD = replace(PLAIN, hold_g=None)  # for a tenth of a short run
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _tables() -> Iterator[None]:
@@ -81,6 +83,18 @@ def test_a_run_from_a_model_resumes_by_the_same_call_as_one_run(
         workflow.train(images, parts, replace(config(model), augment=PLAIN))
 
 
+def test_a_run_from_a_model_can_be_made_longer_and_holds_g_as_it_began(
+    tmp_path: Path, images: Path, model: Path
+) -> None:
+    settings = replace(config(model), augment=PLAIN_BUT_HELD)
+    run = workflow.train(images, tmp_path / "run", settings, init=model)
+    longer = replace(settings, train=replace(settings.train, total_images=48))
+    assert workflow.plan(str(images), longer, out=run, init=model)[0].augment.hold_g == 3
+    workflow.train(images, run, longer, init=model)
+    assert biggan.load(run).bundle.training["images"] == 48
+    assert json.loads((run / "run.json").read_text())["config"]["augment"]["hold_g"] == 3
+
+
 def test_a_model_without_d_holds_g(tmp_path: Path, images: Path) -> None:
     place = make_folder(tmp_path / "drawn")
     (place / "discriminator.safetensors").unlink()
@@ -105,9 +119,11 @@ def test_a_run_from_before_there_was_a_choice_goes_on_as_it_was(tmp_path: Path, 
     record = json.loads((run / "run.json").read_text())
     del record["config"]["augment"], record["init"]
     (run / "run.json").write_text(json.dumps(record))
-    workflow.train(images, run, replace(plain, train=replace(plain.train, total_images=32)))
+    unsaid, longer = presets.preset("tiny").augment, replace(plain.train, total_images=32)
+    workflow.train(images, run, replace(plain, train=longer, augment=unsaid))
+    assert json.loads((run / "run.json").read_text())["config"]["augment"]["augment"] == []
     with pytest.raises(ConfigError, match=r"^This run began with --augment, not with --augment color"):
-        workflow.train(images, run, replace(plain, augment=presets.preset("tiny").augment))
+        workflow.train(images, run, replace(plain, augment=replace(unsaid, augment=("color",))))
 
 
 @pytest.mark.parametrize(

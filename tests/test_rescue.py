@@ -18,6 +18,7 @@ from cheap import cheap_models
 
 import biggan
 from biggan import atomic, overseer, presets, workflow
+from biggan.cli.main import main
 from biggan.config import Config
 from biggan.errors import Collapsed, DataError, Diverged, Interrupted
 from biggan.overseer import Unhealthy
@@ -190,6 +191,7 @@ def test_one_image_is_trained_on_without_incident(tmp_path: Path) -> None:
 def test_best_and_last_are_both_kept(healthy: Path) -> None:
     best, last = biggan.load(healthy / "best").bundle.training, biggan.load(healthy).bundle.training
     assert last["images"] == 320
+    assert all(biggan.load(run).bundle.statistics.has(truncation=1.0) for run in (healthy, healthy / "best"))
     assert best["images"] in (96, 192, 288, 320)
     assert best["distance"] > 0
     assert best["distance_by"] == f"EfficientNet-Lite0 at {overseer.TRAINED_PIXELS} px"
@@ -234,9 +236,12 @@ def test_a_lasting_cause_ends_the_run_with_the_best_model(tmp_path: Path) -> Non
     with pytest.raises(Collapsed, match=told):
         train(tmp_path, always, incidents=2)
     assert [line["incident"] for line in lines(tmp_path / "incidents.jsonl")] == [1, 2, 3]
-    assert biggan.load(tmp_path / "best").bundle.training["images"] <= 224
+    best = biggan.load(tmp_path / "best").bundle
+    assert best.training["images"] <= 224
+    assert best.statistics.has(truncation=1.0)  # so that it can be drawn from in every way
     with pytest.raises(Collapsed, match=told):  # the same command says so at once
         train(tmp_path, incidents=2)
+    assert main(["info", str(tmp_path), "--done"]) == 1
     with pytest.raises(Interrupted):
         train(tmp_path, once(240, stop), incidents=3)
     assert biggan.load(tmp_path).bundle.training["images"] == 240
@@ -248,7 +253,10 @@ def test_a_run_that_collapses_before_its_first_save_leaves_a_best_model(tmp_path
     assert not (tmp_path / "best").exists()
     with pytest.raises(Collapsed, match="the best model, of 48 images, is in"):
         train(tmp_path, once(64), incidents=0)
-    assert digests(tmp_path / "best") == digests(tmp_path)
+    best, last = (biggan.load(place).bundle for place in (tmp_path / "best", tmp_path))
+    pairs = zip(best.G.state_dict().values(), last.G.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert best.statistics.has(truncation=1.0)
 
 
 @pytest.mark.parametrize("bare", [False, True], ids=["without guard", "without record"])

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from biggan import atomic
 from biggan.config import Data
 from biggan.data.overlap import check_held_out
 from biggan.data.packed import Packed, default_cache, prepare
@@ -20,7 +21,7 @@ from biggan.evaluation.material import FLAGS, Material, Split
 from biggan.evaluation.measure import measured, usual
 from biggan.evaluation.names import parse_names
 from biggan.interop.recognise import is_foreign
-from biggan.models.bundle import Bundle, write_card
+from biggan.models.bundle import MODEL, Bundle, write_card
 from biggan.models.measured import append
 from biggan.opening import load
 from biggan.run_record import record_of_images
@@ -106,7 +107,8 @@ def _written(record: dict[str, Any], folder: Path | None, bundle: Bundle) -> Non
     """Adds a record to a model's folder, if it has one that can be written, and to its card."""
     if folder is not None:
         append(folder, record)
-        write_card(folder, bundle)
+        if atomic.sha256(folder / MODEL) == bundle.sha256:  # a run may have written another model meanwhile
+            write_card(folder, bundle)
 
 
 def _packs(
@@ -121,8 +123,9 @@ def _packs(
     given: dict[Split, str | Path | None] = {"train": data, "test": test_data}
     settings, trained_on = record_of_images(pipe.bundle.path)
     wanted = replace(settings or Data(), channels=pipe.config.image_channels)
+    own = {"train": settings if settings and trained_on else wanted, "test": wanted}  # for the run's own pack
     packs = {
-        split: prepare(str(source), pipe.config.resolution, wanted, packing, flag=FLAGS[split])
+        split: prepare(str(source), pipe.config.resolution, own[split], packing, flag=FLAGS[split])
         for split, source in given.items()
         if source is not None
     }

@@ -24,11 +24,12 @@ from biggan.data.packfile import is_pack, open_pack
 from biggan.data.records import Pixels
 from biggan.distributed.collective import lead
 from biggan.distributed.launch import processes
-from biggan.errors import ConfigError, DataError, ModelError
+from biggan.errors import ConfigError, DataError, ModelError, OutOfMemory, out_of_memory
 from biggan.run_record import RUN, note_total
 from biggan.sitting import Sitting, Watch
 from biggan.training import expected, state
-from biggan.training.budget import Facts, choose, in_words, parse_seconds, with_fixed
+from biggan.training.budget import SIZES, Facts, choose, in_words, parse_seconds, with_fixed
+from biggan.training.compiling import check_compiler
 from biggan.training.hardware import pick_device, pick_precision
 from biggan.training.loop import Figures, Training
 from biggan.training.memory import fitted, keep_freed
@@ -79,16 +80,26 @@ def settle(
     if (out / RUN).exists() and state.list_states(out):
         config, budget = _begun(out)
         return with_fixed(config, fixed), replace(budget, seconds=seconds)
+    if fixed.get("compile"):
+        check_compiler()
     (watch or Watch()).say("Looking at the pictures and timing a few iterations ...")
     data = {field.name: fixed[field.name] for field in fields(Data) if field.name in fixed}
     facts = look(source, with_fixed(Config(), data).data)
     if is_pack(Path(local(source))):
+        if facts.side not in SIZES:
+            sizes = ", ".join(map(str, SIZES))
+            raise ConfigError(f"The pack --data {source} is of {facts.side} px; with --budget allowed is {sizes}.")
         fixed = {"resolution": facts.side, **fixed}  # a pack is of one size
     place = pick_device(device)
 
     def speed(config: Config) -> float:
         tried, accumulation = for_trial(config, facts, place)
-        return tried.optim.d_steps * tried.train.batch_size / iteration_seconds(tried, accumulation, place)
+        try:
+            return tried.optim.d_steps * tried.train.batch_size / iteration_seconds(tried, accumulation, place)
+        except RuntimeError as error:  # others may use the same device
+            if out_of_memory(error):
+                raise OutOfMemory("There is not enough memory; lower --batch-size, or give --microbatch.") from error
+            raise
 
     choice = choose(facts, seconds, speed, fixed)
     reasons = tuple(choice.reasons)
@@ -107,7 +118,8 @@ def for_trial(config: Config, facts: Facts, device: torch.device) -> tuple[Confi
         OutOfMemory: Not even one image fits.
     """
     model = replace(config.model, num_classes=facts.num_classes, image_channels=facts.channels)
-    train = replace(config.train, precision=pick_precision(config.train.precision, device))
+    # Compiled it is no slower, but for the start, which would take longer than a short budget.
+    train = replace(config.train, precision=pick_precision(config.train.precision, device), compile=False)
     config = fitted(replace(config, model=model, train=train), device)
     keep_freed(config, device)
     batch = config.train.batch_size

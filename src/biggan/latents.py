@@ -109,6 +109,11 @@ def draw(seeds: Sequence[int], dim: int, truncation: float | None = None, thresh
     return shape_normal(_open_unit(np.concatenate(words)), truncation, threshold)
 
 
+def quantile(u: Tensor) -> Tensor:
+    """The normal quantiles of uniforms in (0, 1), on any device (MPS has no `ndtri`)."""
+    return 2**0.5 * torch.erfinv(2 * u - 1)
+
+
 def shape_normal(uniform: Tensor, truncation: float | None, threshold: float | None) -> Tensor:
     """Uniforms in (0, 1) as normals of the asked distribution (see `draw`), float32."""
     bound = 2.0 if truncation is not None else threshold

@@ -25,6 +25,8 @@ from biggan.errors import ModelError
 from biggan.evaluation.distances import kernel_distance, own_kernel_means
 from biggan.evaluation.eyes import RANDOM, Eyes, random_eyes, trained_eyes
 from biggan.models.bundle import Bundle, load_bundle, save_bundle
+from biggan.models.network import Generator
+from biggan.models.statistics import Statistics
 from biggan.sampling.grids import sheet, to_images
 from biggan.sampling.sampler import to_bytes
 from biggan.training.course import Course, Leader
@@ -189,6 +191,22 @@ class Overseer:
         except (ModelError, KeyError, TypeError, ValueError):
             return None
         return bundle
+
+    @property
+    def unfinished(self) -> Bundle | None:
+        """The model in `best/`, if it has not all its tables, as one that was saved before the end."""
+        best = self.best
+        return None if best is None or best.statistics.has(truncation=1.0) else best
+
+    def put_best_into(self, G: Generator) -> None:
+        """Gives `G` the weights of the unfinished model in `best/`."""
+        if best := self.unfinished:
+            G.load_state_dict(best.G.state_dict())
+
+    def finish_best(self, statistics: Statistics) -> None:
+        """Writes the unfinished model in `best/` with all its tables."""
+        if best := self.unfinished:
+            save_bundle(self.out / BEST, replace(best, statistics=statistics), None)
 
     def keep_best(self, bundle: Bundle, sheet: Callable[[], Image], draw: Callable[[Bundle], Tensor]) -> None:
         """Writes `best/` if the averaged G's pictures are nearer to the real images than those of `best/` are.

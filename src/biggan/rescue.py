@@ -97,6 +97,7 @@ def check(sitting: Sitting) -> None:
     train, number = sitting.run.config.train, sitting.overseer.guard.incidents
     lead(sitting.overseer.rewind)
     if train.guard and number > train.incidents:
+        sitting.model.finish_best()
         kept = lead(lambda: _kept(sitting))
         raise Collapsed(
             f"Training collapsed {number} times, and --incidents allows {train.incidents}; {kept}. With more the "

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from biggan import __version__
 from biggan.data.packed import Packed
-from biggan.distributed.collective import lead
+from biggan.distributed.collective import broadcast, lead
 from biggan.distributed.watchdog import patient
 from biggan.models.bundle import Bundle
 from biggan.models.network import Generator
@@ -61,8 +61,7 @@ class RunModel:
     def bundle(self) -> Bundle:
         """The model as it is, with fresh standing statistics (all tables at the end of a run)."""
         if self._made is None or self._made[0] != self.run.images:
-            G = deepcopy(self._average())
-            G.compute_dtype = None
+            G = self._plain(self._average())
             settle(G)
             if self.run.done:
                 self._say("Measuring the model's statistics for every truncation, which takes a while ...")
@@ -72,6 +71,24 @@ class RunModel:
             bundle = Bundle(G, self.run.D, self.packed.class_names, statistics, self._summary())
             self._made, self._drawn = (self.run.images, bundle), None
         return self._made[1]
+
+    def finish_best(self) -> None:
+        """Gives the model in `best/` the tables that it lacks where it is not the last one."""
+        if lead(lambda: self.overseer.unfinished is not None):
+            self._say("Measuring the same for the best model on the way ...")
+            G = self._plain(self.run.G_ema)
+            lead(lambda: self.overseer.put_best_into(G))
+            broadcast(G.state_dict())
+            with patient():
+                statistics = standing_statistics(G, full=True)
+            lead(lambda: self.overseer.finish_best(statistics))
+
+    @staticmethod
+    def _plain(G: Generator) -> Generator:
+        """A copy that computes in float32."""
+        G = deepcopy(G)
+        G.compute_dtype = None
+        return G
 
     def _average(self) -> Generator:
         """The averaged G that is the model: of several, the first until the end, and then the best by measurement."""

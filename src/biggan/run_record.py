@@ -3,6 +3,7 @@
 import dataclasses
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,20 +54,48 @@ def check_begun(
             difference.
         ModelError: Its `run.json` is damaged.
     """
-    if (out / RUN).exists() and state.list_states(out):
-        before = atomic.read_json(out / RUN)
-        if not isinstance(before, dict) or not isinstance(before.get("data"), dict):
-            raise ModelError(f"{out / RUN} is damaged; put it back, or give another --out.")
+    if before := _before(out):
         _same_start(before.get("init"), _told(origin))
         if bool(before.get("budget")) != budgeted:
             was, flag = ("with", "give it") if before.get("budget") else ("without", "leave it out")
             raise ConfigError(f"This run began {was} --budget; {flag}, or give another --out.")
-        settings = before.get("config")
-        if isinstance(settings, dict):
-            settings = {"augment": to_json(PLAIN), **settings}  # runs from before there was a choice
-        _same_settings(from_json(Config, settings, str(out / RUN)), config)
+        _same_settings(_settings(before, out), config)
         if before["data"].get("sha256") != packed.sha256:
             raise ConfigError(f"--data {source} is not what this run began with; give that, or another --out.")
+
+
+def as_begun(out: Path, config: Config) -> Config:
+    """Settings in which what has no value, to be chosen by the data, is as the run in `out` chose it when it began.
+
+    A longer run would choose otherwise.
+
+    Raises:
+        ConfigError: Its record holds what is not allowed.
+        ModelError: It is damaged.
+    """
+    before = _before(out)
+    if before is None:
+        return config
+    chosen, asked = _settings(before, out).augment, config.augment
+    names = [field.name for field in dataclasses.fields(asked) if getattr(asked, field.name) is None]
+    return replace(config, augment=replace(asked, **{name: getattr(chosen, name) for name in names}))
+
+
+def _before(out: Path) -> dict[str, Any] | None:
+    """The record of a run that has saved states already."""
+    if not ((out / RUN).exists() and state.list_states(out)):
+        return None
+    before = atomic.read_json(out / RUN)
+    if not isinstance(before, dict) or not isinstance(before.get("data"), dict):
+        raise ModelError(f"{out / RUN} is damaged; put it back, or give another --out.")
+    return before
+
+
+def _settings(before: Mapping[str, Any], out: Path) -> Config:
+    settings = before.get("config")
+    if isinstance(settings, dict):
+        settings = {"augment": to_json(PLAIN), **settings}  # runs from before there was a choice
+    return from_json(Config, settings, str(out / RUN))
 
 
 def begin(

@@ -26,6 +26,7 @@ from biggan.models.bundle import Bundle, load_bundle, save_bundle
 from biggan.models.network import Discriminator, Generator
 from biggan.overseer import Overseer, Unhealthy
 from biggan.run_model import RunModel
+from biggan.sampling.classes import same
 from biggan.training import state, transfer
 from biggan.training.interrupt import StopRequest
 from biggan.training.loop import Figures, Training
@@ -156,7 +157,9 @@ class Sitting:
         """Puts the weights of the model to start from, if there is one, into fresh networks."""
         if self.origin:
             run = self.run
-            self.say(transfer.load(run.G, run.D, self.origin.bundle, self.packed, run.config.train.seed))
+            bundle, seed = self.origin.bundle, run.config.train.seed
+            known = same(self.packed.class_names, bundle.class_names)
+            self.say(transfer.load(run.G, run.D, bundle, self.packed, known, seed))
             for G in run.averages.values():
                 G.load_state_dict(run.G.state_dict())
 
@@ -283,9 +286,10 @@ class Sitting:
         state.prune(self.out, self.run.images, train.keep, self.overseer.healthy if train.guard else None)
 
     def complete(self) -> None:
-        """Saves the model of a run that is done, unless it is there with all its tables."""
+        """Saves the model of a run that is done, and the best on the way, unless they are there with all tables."""
         if not lead(self._is_complete):
             self.save(self.run, {})
+        self.model.finish_best()
 
     def _is_complete(self) -> bool:
         self._prune()

@@ -26,11 +26,11 @@ from biggan.models.bundle import SAMPLES, Bundle
 from biggan.models.statistics import MOST_AT_ONCE, truncation_table
 from biggan.opening import open_model
 from biggan.overseer import BEST, INCIDENTS, Unhealthy
-from biggan.run_record import begin, check_begun, check_place
+from biggan.run_record import as_begun, begin, check_begun, check_place
 from biggan.sitting import Sitting, Watch
 from biggan.training import transfer
 from biggan.training.compiling import Start, check_compiler
-from biggan.training.hardware import Precision, compute_dtype, pick_device, pick_precision
+from biggan.training.hardware import Precision, compute_dtype, pick_device, pick_precision, plain_float32
 from biggan.training.interrupt import StopRequest
 from biggan.training.little import Inherited, check_together, choose
 from biggan.training.loop import Hook, Training, every, fit
@@ -69,6 +69,7 @@ def plan(
     """
     if out is not None:
         check_out(Path(out), source)
+        config = as_begun(Path(out), config)
     watch, start = watch or Watch(), None if init is None else open_model(init)
     check_early(config, start is not None)
     packed = prepare(source, config.model.resolution, config.data, watch.packing)
@@ -182,8 +183,10 @@ def train(
     check_early(wanted, init is not None)
     hang_seconds = hang_minutes * 60 if processes() > 1 else None
     with StopRequest() as stop, watched(hang_seconds), meeting(pick_device(device)) as place, ExitStack() as held:
+        held.enter_context(plain_float32())
         lead(lambda: check_track(track))
         lead(lambda: check_out(out, source))
+        wanted = lead(partial(as_begun, out, wanted))
         start = None if init is None else open_model(init)
         packing = _stoppable(watch.packing if rank() == 0 else lambda done, total: None, stop)
         packed = _prepared(str(source), wanted, packing)

@@ -10,7 +10,10 @@ from measuring import write_images
 from tiny_models import make_folder
 
 import biggan
+from biggan import atomic
 from biggan.cli.main import main
+from biggan.config import Data
+from biggan.data.packed import prepare
 from biggan.errors import Interrupted
 
 AT = "@efficientnet_lite0_32px"
@@ -49,6 +52,33 @@ def test_results_are_shown_and_written_down(
     assert "## Measured" in card
     assert "efficientnet-lite0 at 32 px" in card
     assert list(cache.rglob("000000000-000000040.safetensors"))
+
+
+def test_the_card_of_a_model_that_was_replaced_meanwhile_stays(
+    model: Path, images: Path, cache: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(model, tmp_path / "copy")
+
+    def trained_on(what: str, done: int, total: int) -> None:
+        make_folder(tmp_path / "newer", seed=1).rename(tmp_path / "at once")
+        for path in (tmp_path / "at once").iterdir():
+            path.replace(copy / path.name)
+
+    once = iter([trained_on])
+    biggan.evaluate(
+        copy, images, metrics=f"kid20_train{AT}", progress=lambda *shown: next(once, lambda *rest: None)(*shown)
+    )
+    assert len((copy / "metrics.jsonl").read_text().splitlines()) == 1
+    assert "## Measured" not in (copy / "README.md").read_text()
+
+
+def test_a_runs_own_pack_is_found(model: Path, images: Path, cache: Path, tmp_path: Path) -> None:
+    copy, own = shutil.copytree(model, tmp_path / "copy"), shutil.copy(images, tmp_path / "own.npz")
+    packed = prepare(own, 32, Data())
+    atomic.write_json(copy / "run.json", {"config": {"data": {}}, "data": {"sha256": packed.sha256}})
+    packs = sorted((tmp_path / ".biggan").rglob("*"))
+    biggan.evaluate(copy, own, metrics="d20")
+    assert sorted((tmp_path / ".biggan").rglob("*")) == packs
 
 
 def test_python_gives_the_same_records(model: Path, images: Path, cache: Path, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_bytes_are_those_of_the_pack(
 def test_a_few_seconds_are_enough_and_damage_is_counted(tmp_path: Path, fill: Fill) -> None:
     root = fill(tmp_path / "set", *(f"{i}.png" for i in range(9)), **{f"x{i}.png": b"" for i in range(9)})
     with find(str(root)) as found:
-        assert estimate(found, 32, Data(), seconds=0).tried == 1
+        assert estimate(found, 32, Data(), seconds=0).tried == 16
         assert estimate(found, 32, Data()).unreadable == 9
     with find(str(fill(tmp_path / "bad", **{"x.png": b""}))) as found, pytest.raises(DataError, match="None of the 1"):
         estimate(found, 32, Data())

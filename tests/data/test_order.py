@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from biggan import latents
 from biggan.data.order import Balanced, Natural
 
 LABELS = np.array([2, 0, 2, 2, 0, 4, 2, 2, 2, 2])  # classes of 2, 7 and 1 images, mixed; 1 and 3 are empty
@@ -34,6 +35,14 @@ def test_within_a_class_every_image_comes_once_an_epoch_in_changing_orders() -> 
     epochs = shown[LABELS[shown] == 2].reshape(10, 7)
     assert np.array_equal(np.sort(epochs, 1), np.broadcast_to(np.flatnonzero(LABELS == 2), (10, 7)))
     assert len({tuple(one) for one in epochs}) > 5
+
+
+def test_the_images_of_many_classes_are_shuffled_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    shuffled = latents.shuffled
+    monkeypatch.setattr(latents, "shuffled", lambda *asked: calls.append(asked) or shuffled(*asked))
+    Balanced(0, np.repeat(np.arange(400), 4))(0, 4 * 400)
+    assert len(calls) == 400 + 4  # and the classes once a round
 
 
 def test_another_seed_gives_another_order_of_the_same_classes() -> None:

@@ -10,11 +10,12 @@ from measuring import packed, small_network
 from tiny_models import UNCONDITIONAL, make_pipeline
 
 from biggan.data.packed import Packed
-from biggan.errors import DataError, UserError
+from biggan.errors import ConfigError, DataError, UserError
 from biggan.evaluation.distances import fit_gaussian, frechet_distance, kernel_distance
 from biggan.evaluation.material import Material, Split
 from biggan.evaluation.measure import METRICS, check, measured, usual
 from biggan.evaluation.names import KINDS, parse_names
+from biggan.models.statistics import Table
 from biggan.sampling.pipeline import Pipeline
 
 AT = "@efficientnet_lite0_32px"
@@ -150,7 +151,33 @@ def test_copies_of_training_images_are_found_and_shown(tmp_path: Path) -> None:
 def test_without_held_out_images_copies_are_not_told(tmp_path: Path) -> None:
     (record,) = measured(parse_names(f"copies40_train{AT}"), material(tmp_path, splits=("train",)))
     assert set(record["values"]) == {"authentic"}
-    assert "--test-data" in record["notes"][0]
+    assert "Without held-out images (--test-data)" in record["notes"][0]
+    (other,) = measured(parse_names(f"copies40_test{AT}"), material(tmp_path, splits=("test",)))
+    assert "Without training images (--data)" in other["notes"][0]
+
+
+def test_a_set_of_one_image_ranks_nothing(tmp_path: Path) -> None:
+    some = material(tmp_path)
+    one = some.packs["test"]
+    some.packs["test"] = replace(one, images=one.images[:1], labels=one.labels[:1])
+    with pytest.raises(DataError, match="--metrics d45 needs two images, and --test-data has one"):
+        next(measured(parse_names("d45"), some))
+
+
+def test_a_model_that_cannot_be_truncated_so_far_is_told_before_anything_is_drawn(tmp_path: Path) -> None:
+    pipe = make_pipeline()
+    tables = pipe.bundle.statistics.tables
+    tables["truncation"] = Table(torch.tensor([0.2, 0.5]), dict(tables["truncation"].values))
+    asked = parse_names(f"trunc45_train{AT}")
+    with pytest.raises(ConfigError, match=r"--metrics trunc45_train.* draws at truncations 0.2, .* from 0.2 to 0.5"):
+        check(asked, material(tmp_path, pipe))
+
+
+def test_a_model_of_others_is_not_said_to_be_averaged(tmp_path: Path) -> None:
+    pipe = make_pipeline()
+    pipe.bundle.training["imported from"] = "BigGAN-PyTorch (G.pth)"
+    (record,) = measured(parse_names(f"kid45_train{AT}"), material(tmp_path, pipe))
+    assert (record["weights"]["generator"], record["statistics"]) == ("as imported", "as imported")
 
 
 def test_what_the_model_draws_of_its_classes_is_judged_by_the_real_ones(tmp_path: Path) -> None:

@@ -79,6 +79,21 @@ def test_momentum_is_the_weight_of_a_batch_in_the_running_moments(kind, momentum
     torch.testing.assert_close(norm.stored_var, 4 + momentum * (variances - 4), atol=1e-12, rtol=0)
 
 
+def test_moments_are_float32_also_where_they_are_not_kept():
+    x = (3 + torch.randn(8, 4, 16, 16) / 2).bfloat16()
+    norm = AffineNorm(4, "batch", 1e-5, False).train()
+    kept = norm.normalise(x)
+    norm.momentum = 0.0
+    assert torch.equal(norm.normalise(x), kept)
+
+
+def test_instance_norm_keeps_the_layout():
+    x = torch.randn(2, 4, 8, 8).contiguous(memory_format=torch.channels_last)
+    norm = AffineNorm(4, "instance", 1e-5, False).train()
+    assert norm(x).is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(norm(x), norm(x.contiguous()))
+
+
 def test_a_class_table_mixes_its_rows():
     table = ClassTable(4, 6)
     torch.testing.assert_close(table(torch.eye(4)), table.weight)

@@ -33,6 +33,13 @@ def test_lines_that_are_no_records_are_passed_over(tmp_path: Path, line: str) ->
     assert [each["name"] for each in read(tmp_path)] == ["d2k"]
 
 
+def test_a_half_written_line_takes_no_other_with_it(tmp_path: Path) -> None:
+    (tmp_path / METRICS).write_text('{"name": "kid2k_tr')
+    append(tmp_path, record("d2k", x=1.0))
+    append(tmp_path, record("d4k", x=1.0))
+    assert [each["name"] for each in read(tmp_path)] == ["d2k", "d4k"]
+
+
 def test_the_newest_of_a_name_a_truncation_and_a_set_counts() -> None:
     old, new, other = record("d2k", x=1.0), record("d2k", x=2.0), {**record("d2k", x=3.0), "truncation": 0.5}
     of_test = [{**record("kid2k_test", x=x), "split": "test", "real_sha256": {"test": images}} for x, images in PACKS]

@@ -25,6 +25,7 @@ from biggan.training.budget import (
 CLOTHES = Facts(num_images=60_000, num_classes=10, channels=1, side=28)
 PHOTOS = Facts(num_images=50_000, num_classes=10, channels=3, side=32)
 LARGE = Facts(num_images=9_000, num_classes=0, channels=3, side=300)
+GREY = Facts(num_images=9_000, num_classes=0, channels=1, side=300)
 
 
 def speed(config: Config) -> float:
@@ -48,7 +49,7 @@ def test_what_is_no_time_is_one_sentence(text: str) -> None:
         parse_seconds(text)
 
 
-@pytest.mark.parametrize("facts", [CLOTHES, PHOTOS, LARGE], ids=["clothes", "photos", "large"])
+@pytest.mark.parametrize("facts", [CLOTHES, PHOTOS, LARGE, GREY], ids=["clothes", "photos", "large", "grey"])
 def test_more_time_never_narrows_networks_nor_raises_the_rates_of_the_same_ones(facts: Facts) -> None:
     chosen = [choose(facts, 60.0 * 2**k, speed).config for k in range(15)]
     places = [[rung.g_widths for rung in LADDER].index(config.model.g_widths) for config in chosen]
@@ -56,6 +57,11 @@ def test_more_time_never_narrows_networks_nor_raises_the_rates_of_the_same_ones(
     assert places[-1] > places[0]
     for one, other in itertools.pairwise(chosen):
         assert other.optim.lr_g <= one.optim.lr_g or other.model.g_widths != one.model.g_widths
+
+
+def test_networks_that_pay_with_fewer_images_are_tried_though_others_before_them_do_not() -> None:
+    assert choose(GREY, 8 * 3600.0, speed).config.model.resolution == 64
+    assert choose(CLOTHES, 8 * 3600.0, speed).config.model.resolution == 32
 
 
 def test_pictures_are_never_drawn_larger_than_they_are() -> None:

@@ -5,6 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from biggan.training import hardware
 
 FAULTS = """
 import resource, torch
@@ -23,3 +26,14 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_freed_memory_that_is_kept_comes_back_without_a_page_fault():
     done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 2**24 * 4 / 4096  # ten tensors cause fewer than one of them would
+
+
+def test_a_container_has_the_memory_that_it_is_allowed(tmp_path, monkeypatch):
+    places = tmp_path / "memory.max", tmp_path / "memory.limit_in_bytes"
+    monkeypatch.setattr(hardware, "LIMITS", places)
+    installed = hardware.installed_memory(torch.device("cpu"))
+    places[0].write_text("max\n")
+    places[1].write_text(f"{2**63 - 4096}\n")
+    assert hardware.installed_memory(torch.device("cpu")) == installed
+    places[0].write_text("4096000\n")
+    assert hardware.installed_memory(torch.device("cpu")) == 4_096_000

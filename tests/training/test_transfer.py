@@ -16,6 +16,8 @@ from biggan.models.build import build
 from biggan.models.bundle import Bundle
 from biggan.models.spectral import converge
 from biggan.models.statistics import Statistics
+from biggan.sampling import imagenet
+from biggan.sampling.classes import same
 from biggan.training import transfer
 from biggan.training.transfer import check_fits, load, nearest_classes
 
@@ -60,7 +62,8 @@ def started(bundle: Bundle, names: list[str], seed: int = 0):
     config = replace(bundle.G.config, num_classes=len(names))
     check_fits(config, bundle)
     G, D = build(config, seed=7)
-    sentence = load(G, D, bundle, pack(names, channels=config.image_channels), seed)
+    known = same(names, bundle.class_names)
+    sentence = load(G, D, bundle, pack(names, channels=config.image_channels), known, seed)
     return G.eval(), D.eval(), sentence
 
 
@@ -140,8 +143,23 @@ def test_without_d_new_classes_begin_from_the_mean_and_d_from_scratch():
 def test_a_model_may_have_two_classes_of_one_name():
     bundle = model(names=["crane", "Crane", "kite"])
     G, _, sentence = started(bundle, ["CRANE", "kite"])
-    assert torch.equal(G.shared.weight, bundle.G.shared.weight[1:])
+    assert torch.equal(G.shared.weight, bundle.G.shared.weight[[0, 2]])
     assert sentence.startswith("All classes are the model's.")
+
+
+def test_the_very_name_goes_before_one_that_differs_in_case():
+    bundle = model(names=["A", "a", "b"])
+    G, _, _ = started(bundle, ["a", "A", "B"])
+    assert torch.equal(G.shared.weight, bundle.G.shared.weight[[1, 0, 2]])
+
+
+def test_imagenet_classes_are_known_by_any_of_their_names():
+    names = imagenet.class_names()
+    assert same(["n01440764", "tench", "Tinca tinca", "n02099601", "nothing"], names) == [
+        *(names.index("tench"),) * 3,
+        names.index("golden retriever"),
+        None,
+    ]
 
 
 def test_classes_that_have_but_numbers_are_said_to_be_matched_by_them():

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import stat
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +13,10 @@ from biggan import atomic, opening
 from biggan.cli.drawing import ModelPlace
 from biggan.cli.parse import run_command
 from biggan.config_json import to_json
-from biggan.errors import Interrupted, ModelError
+from biggan.errors import Collapsed, Interrupted, ModelError
 from biggan.models.build import count_parameters
 from biggan.models.bundle import Bundle
+from biggan.overseer import INCIDENTS
 from biggan.run_record import RUN
 from biggan.training.state import list_states
 
@@ -32,10 +34,12 @@ def info(model: ModelPlace, as_json: Annotated[bool, tyro.conf.arg(name="json")]
     Args:
         model: A run folder, a model folder, a published checkpoint, or fashion-mnist, which ships with the package.
         as_json: Say it as JSON.
-        done: Say it by the exit code too: 75 for a run that the same command goes on with.
+        done: Say it by the exit code too: 75 for a run that the same command goes on with, 1 for one that collapsed.
     """
     facts = describe(model)
     print(_as_json(facts) if as_json else _as_text(facts))
+    if done and facts.get("collapsed"):
+        raise Collapsed(f"The run {model} collapsed more often than --incidents allows; see {INCIDENTS}.jsonl in it.")
     if done and not facts.get("done", True):
         raise Interrupted(f"The run {model} is not done; the same command goes on from there.")
 
@@ -55,7 +59,9 @@ def describe(path_or_name: str | Path) -> dict[str, Any]:
     facts = {"folder": str(path), "kind": "run" if is_run else "model", **facts}
     if is_run:
         facts |= {"states": [int(state.name) for state in list_states(path)], "figures": _last_figures(path)}
-        facts["done"] = _is_done(path, facts)
+        train = _length(path)
+        facts["collapsed"] = bool(train.get("guard")) and _incidents(path) > train.get("incidents", math.inf)
+        facts["done"] = not facts["collapsed"] and _is_done(train, facts)
     return {**facts, "files": _sizes(sorted(path.iterdir()) if path.is_dir() else [path])}
 
 
@@ -82,13 +88,25 @@ def _model_facts(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _is_done(run: Path, facts: dict[str, Any]) -> bool:
-    """Whether a run has shown all its images, and its model has all its tables, which it gets last."""
+def _length(run: Path) -> dict[str, Any]:
+    """A run's settings of length and files; empty where its record is damaged."""
     try:
-        total = atomic.read_json(run / RUN)["config"]["train"]["total_images"]
+        train = atomic.read_json(run / RUN)["config"]["train"]
     except (ModelError, KeyError, TypeError):
-        return False
-    return "truncation" in facts.get("statistics", ()) and facts["training"].get("images", 0) >= total
+        return {}
+    return train if isinstance(train, dict) else {}
+
+
+def _incidents(run: Path) -> int:
+    """How often a run has collapsed."""
+    place = run / f"{INCIDENTS}.jsonl"
+    return place.read_bytes().count(b"\n") if place.is_file() else 0
+
+
+def _is_done(train: dict[str, Any], facts: dict[str, Any]) -> bool:
+    """Whether a run has shown all its images, and its model has all its tables, which it gets last."""
+    shown = facts.get("training", {}).get("images", 0)
+    return "truncation" in facts.get("statistics", ()) and shown >= train.get("total_images", math.inf)
 
 
 def _last_figures(run: Path) -> dict[str, Any]:
@@ -121,7 +139,7 @@ def _as_text(facts: dict[str, Any]) -> str:
         states = ", ".join(f"{images:,}" for images in facts["states"])
         rows.append(("states", f"after {states} images" if states else "none yet"))
         rows.append(("figures", _pairs(facts["figures"]) or "none yet"))
-        rows.append(("done", "yes" if facts["done"] else "no"))
+        rows.append(("done", "yes" if facts["done"] else "no, it collapsed" if facts["collapsed"] else "no"))
     rows.append(("files", ", ".join(f"{name} ({_size(size)})" for name, size in facts["files"].items())))
     return "\n".join(f"{name:<12} {text}" for name, text in rows)
 

@@ -13,6 +13,7 @@ from biggan.data.records import Source
 from biggan.errors import DataError
 
 MOST_TRIED = 2_000
+LEAST_TRIED = 16  # however long these take
 SECONDS = 3.0
 
 
@@ -60,7 +61,7 @@ def estimate(source: Source, resolution: int, data: Data, seconds: float = SECON
                 unreadable += 1
             elif all_grey:
                 all_grey = bool((result.pixels == result.pixels[..., :1]).all())
-            if time.perf_counter() - began > seconds:
+            if tried >= LEAST_TRIED and time.perf_counter() - began > seconds:
                 break
     if unreadable == tried:
         raise DataError(

@@ -19,6 +19,11 @@ from biggan.data.records import Labels, Pixels
 IN_MEMORY = 2**30  # bytes up to which all images are held in memory
 
 
+def put(x: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device; a GPU takes it in turn, without the CPU waiting for what was asked before."""
+    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
+
+
 class Loader:
     """Batches of a pack's images.
 
@@ -54,12 +59,12 @@ class Loader:
             x (count, C, H, W) float32 in [-1, 1], channels_last, and y (count,) int64, 0 where there are no labels.
         """
         images, labels = self._next(start, count)
-        pixels = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
+        pixels = put(torch.from_numpy(images), self.device).permute(0, 3, 1, 2)
         x = pixels.float().div_(127.5).sub_(1)
         if self.mirror:
-            flipped = latents.flips(self.seed, start, count).to(self.device)
+            flipped = put(latents.flips(self.seed, start, count), self.device)
             x = torch.where(flipped[:, None, None, None], x.flip(3), x)
-        y = torch.from_numpy(labels).to(self.device)
+        y = put(torch.from_numpy(labels), self.device)
         return x.contiguous(memory_format=torch.channels_last), y
 
     def _next(self, start: int, count: int) -> tuple[Pixels, Labels]:

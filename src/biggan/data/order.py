@@ -48,7 +48,7 @@ class Balanced:
         _, self.firsts, self.counts = np.unique(labels[self.by_class], return_index=True, return_counts=True)
         num = len(self.counts)
         self._classes = lru_cache(64)(lambda one: latents.shuffled(seed, Stream.CLASS_ORDER, one * num, num))
-        self._images = lru_cache(256)(lambda start, size: latents.shuffled(seed, Stream.DATA_ORDER, start, size))
+        self._images = lru_cache(num)(lambda start, size: latents.shuffled(seed, Stream.DATA_ORDER, start, size))
 
     def __call__(self, start: int, count: int) -> np.ndarray:
         """As `Natural`."""

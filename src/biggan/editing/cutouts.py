@@ -27,12 +27,12 @@ def draw_cuts(seed: int, step: int, width: int, count: int, center_bias: bool = 
     centre with a deviation of half the way to the edge, and uniform where that leads outside.
     """
     u = latents.uniform(seed, Stream.CUTOUTS, step * count, count, 5)
-    share = MEAN + DEVIATION * torch.special.ndtri(u[:, 0])
+    share = MEAN + DEVIATION * latents.quantile(u[:, 0])
     sizes = (width * share.clamp(LEAST, MOST)).long()
     room = (width - sizes)[:, None]  # the largest offset
     offsets = (u[:, 1:3] * (room + 1)).long()
     if center_bias:
-        biased = (room / 2 + room / 4 * torch.special.ndtri(u[:, 3:5])).trunc().long()
+        biased = (room / 2 + room / 4 * latents.quantile(u[:, 3:5])).trunc().long()
         offsets = torch.where((biased >= 0) & (biased <= room), biased, offsets)
     return torch.cat([sizes[:, None], offsets], 1)
 

@@ -121,11 +121,10 @@ def frechet_by_class(
     """
     check_features(real, fake, least=1)
     for features, labels in ((real, real_labels), (fake, fake_labels)):
-        if labels.shape != (len(features),) or not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
-            raise DataError(
-                f"{len(features)} images need as many labels from 0 to {num_classes - 1}; "
-                f"given {tuple(labels.shape)}, {int(labels.min())} to {int(labels.max())}."
-            )
+        outside = labels[(labels < 0) | (labels >= num_classes)]
+        if labels.shape != (len(features),) or len(outside):
+            given = f"{tuple(labels.shape)}{f' with {int(outside[0])} among them' if len(outside) else ''}"
+            raise DataError(f"{len(features)} images need as many labels from 0 to {num_classes - 1}; given {given}.")
     pairs = [(real[real_labels == c], fake[fake_labels == c]) for c in range(num_classes)]
     return [frechet_distance(one, other) if min(len(one), len(other)) > 1 else float("nan") for one, other in pairs]
 

@@ -8,8 +8,10 @@ import math
 import torch
 from torch import Tensor
 
+from biggan.data.packed import Packed
+from biggan.errors import DataError
 from biggan.evaluation.images import Images, Real, in_batches
-from biggan.evaluation.material import Material, Split
+from biggan.evaluation.material import FLAGS, Material, Split
 from biggan.evaluation.metrics import Finding, as_many_real, manifold_figures
 from biggan.evaluation.names import Measurement
 
@@ -26,6 +28,9 @@ def discriminated(m: Measurement, material: Material) -> Finding:
     have their boundary. `memorised` is how much more often D ranks a training image above a held-out one than the
     reverse, 0 to 1; it needs no boundary and no classes. Source: Brock et al. 2019, Section 4.2.
     """
+    for split, packed in material.packs.items():
+        if packed.num_images < 2:
+            raise DataError(f"--metrics {m} needs two images, and {FLAGS[split]} has one; give more, or leave it out.")
     drawn = outputs(material, material.drawn, material.drawn.labels(0, m.count), "drawn")
     real: dict[str, Tensor] = {split: _of_real(m, material, split) for split in material.packs}
     values = {f"{split} called real": float((d > 0).double().mean()) for split, d in real.items()}
@@ -37,7 +42,8 @@ def discriminated(m: Measurement, material: Material) -> Finding:
         values["memorised"], errors["memorised"] = ranked_above(real["train"], real["test"])
         notes = ["Without overfitting D treats training and held-out images alike, and memorised is 0."]
     else:
-        notes = ["With held-out images (--test-data) it would show whether D knows the training images by heart."]
+        lacks = f"training images ({FLAGS['train']})" if "test" in real else f"held-out images ({FLAGS['test']})"
+        notes = [f"With {lacks} it would show whether D knows the training images by heart."]
     means = {name: round(float(d.mean()), 4) for name, d in {**real, "drawn": drawn}.items()}
     most, more = max(map(len, real.values())), {"mean output": means}
     return Finding(values=values, errors=errors, real_images=most, also=(*material.packs,), notes=notes, more=more)
@@ -68,9 +74,14 @@ def outputs(material: Material, images: Images, labels: Tensor, what: str) -> Te
 
 def _of_real(m: Measurement, material: Material, split: Split) -> Tensor:
     packed, named = material.pack(split), bool(material.pipe.class_names)
-    rows = torch.randperm(packed.num_images, generator=torch.Generator().manual_seed(0))[: m.count].sort().values
+    rows = _rows(packed, m.count)
     labels = material.classes(split, m)[rows] if named else torch.zeros(len(rows), dtype=torch.int64)
     return outputs(material, Real(packed, rows), labels, split)
+
+
+def _rows(packed: Packed, most: int) -> Tensor:
+    """Places of as many images of a set, at random: classes lie one after another."""
+    return torch.randperm(packed.num_images, generator=torch.Generator().manual_seed(0))[:most].sort().values
 
 
 def truncated(m: Measurement, material: Material) -> Finding:
@@ -81,7 +92,7 @@ def truncated(m: Measurement, material: Material) -> Finding:
     split: Split = m.split or "train"
     real = as_many_real(m, material)
     packed = material.pack(split)
-    some = torch.arange(min(packed.num_images, m.count))
+    some = _rows(packed, m.count)
     tick = material.ticker("values of real images", len(some))
     at_ends = float(in_batches(Real(packed, some), 0, len(some), share_at_ends, tick).mean())
     curve = []

@@ -18,6 +18,7 @@ from biggan.evaluation import looking, metrics
 from biggan.evaluation.material import FLAGS, Material, Split
 from biggan.evaluation.metrics import Finding
 from biggan.evaluation.names import FEWEST, Measurement, parse_names
+from biggan.models.statistics import Statistics
 
 Metric = Callable[[Measurement, Material], Finding]
 
@@ -89,9 +90,18 @@ def check(asked: Sequence[Measurement], material: Material) -> None:
         if m.metric == "d":
             _check_discriminated(m, material)
         if m.metric == "trunc":
-            statistics.row(truncation=min(looking.TRUNCATIONS))
+            _check_truncated(m, statistics)
             if (material.truncation, material.threshold) != (None, None):
                 raise ConfigError(f"--metrics {m} truncates by itself; leave out --truncation and --threshold.")
+
+
+def _check_truncated(m: Measurement, statistics: Statistics) -> None:
+    try:
+        for place in looking.TRUNCATIONS:
+            statistics.row(truncation=place)
+    except ConfigError as error:
+        grid = ", ".join(f"{place:g}" for place in looking.TRUNCATIONS)
+        raise ConfigError(f"--metrics {m} draws at truncations {grid}, and this model cannot: {error}") from error
 
 
 def _check_discriminated(m: Measurement, material: Material) -> None:
@@ -123,6 +133,7 @@ def _record(m: Measurement, found: Finding, material: Material, seconds: float) 
     network = material.network(m) if m.kind.sees else None
     described = network and {"name": network.name, "sha256": network.sha256, "resize": network.resize}
     packs = {split: packed.sha256 for split, packed in material.packs.items() if split in (m.split, *found.also)}
+    drawn_by = "as imported" if _imported(material) else "averaged"
     unsure = [UNCOMPARED] if "test" in packs and "train" not in material.packs else []
     return {
         "name": str(m),
@@ -140,7 +151,7 @@ def _record(m: Measurement, found: Finding, material: Material, seconds: float) 
         "truncation": material.truncation,
         "threshold": material.threshold,
         "statistics": _statistics(m, material),
-        "weights": {"sha256": bundle.sha256, "images": bundle.training.get("images"), "generator": "averaged"},
+        "weights": {"sha256": bundle.sha256, "images": bundle.training.get("images"), "generator": drawn_by},
         "precision": sampler.precision,
         "batch_size": sampler.batch_size,
         "versions": {"biggan": __version__, "torch": torch.__version__, "python": platform.python_version()},
@@ -162,4 +173,11 @@ def _statistics(m: Measurement, material: Material) -> str:
         return "standing, of each truncation"
     if material.truncation is not None:
         return f"standing, of truncation {material.truncation:g}"
-    return "standing" if material.threshold is None else f"standing, of threshold {material.threshold:g}"
+    if material.threshold is not None:
+        return f"standing, of threshold {material.threshold:g}"
+    return "as imported" if _imported(material) else "standing"
+
+
+def _imported(material: Material) -> bool:
+    """Whether the model is another project's, which says what it holds in its own words, if at all."""
+    return "imported from" in material.pipe.bundle.training

@@ -5,6 +5,7 @@ The mathematics is in `distances.py`, `manifolds.py` and `scores.py`. Not here: 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -167,7 +168,19 @@ def teaches(m: Measurement, material: Material) -> Finding:
     """
     real, labels = _labelled(m, material, m.split or "train")
     fake, fake_labels = material.drawn_features(m), material.drawn.labels(0, m.count)
-    return _probed(material, (fake, fake_labels), (real, labels), len(real))
+    classes = len(material.pipe.class_names)
+
+    def share(x: Tensor, y: Tensor) -> float:
+        return shares_right(fit_probe(x, y, classes), real, labels, classes)[0]
+
+    found = _probed(material, (fake, fake_labels), (real, labels), len(real))
+    error = _error_of_pairs(share, fake, fake_labels)
+    return replace(found, errors={"share": error})
+
+
+def _error_of_pairs(metric: Callable[[Tensor, Tensor], float], x: Tensor, y: Tensor) -> float:
+    """`sampling_error` of images with their classes."""
+    return sampling_error(lambda i: metric(x[i], y[i]), torch.arange(len(y)), halvings=HALVINGS).item()
 
 
 def _labelled(m: Measurement, material: Material, split: Split) -> tuple[Tensor, Tensor]:
@@ -204,12 +217,14 @@ def memorised(m: Measurement, material: Material) -> Finding:
     real, rows = material.real(m).some(MOST_REAL)
     authentic = manifolds.authenticity(real, fake)
     values, errors = {"authentic": authentic}, {"authentic": math.sqrt(authentic * (1 - authentic) / len(fake))}
-    notes = [f"Without held-out images ({FLAGS['test']}) copies cannot be told from images that are merely typical."]
+    lacks = "held-out images" if other == "test" else "training images"
+    notes = [f"Without {lacks} ({FLAGS[other]}) copies cannot be told from images that are merely typical."]
     also = (other,) if other in material.packs else ()
     if also:
         held_out, _ = material.real(m, other).some(MOST_REAL)
         share = manifolds.copies(real, held_out, fake)
-        error = sampling_error(lambda x: manifolds.copies(real, held_out, x), fake, halvings=HALVINGS)
+        halves = held_out, fake  # few held-out images say little, which their halves tell
+        error = sampling_error(lambda h, x: manifolds.copies(real, h, x), *halves, halvings=HALVINGS)
         values, errors = {"copies": share, **values}, {"copies": error.item(), **errors}
         notes = [f"Told by {len(held_out):,} images of the other split; 0 is expected of a model that copies nothing."]
     found = manifolds.nearest_neighbours(fake, real)

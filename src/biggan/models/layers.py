@@ -60,8 +60,12 @@ class Norm(nn.Module):
         frozen = self.training and self.momentum == 0
         mean, var = (None, None) if frozen else (self.stored_mean, self.stored_var)
         if self.kind == "batch":
+            if frozen and gain is None:  # so that moments are float32 where x is not, as with statistics to update
+                gain, bias = torch.ones_like(self.stored_var), torch.zeros_like(self.stored_mean)
             return F.batch_norm(x, mean, var, gain, bias, self.training, self.momentum, self.eps)
-        return F.instance_norm(x, mean, var, gain, bias, self.training, self.momentum, self.eps)
+        y = F.instance_norm(x, mean, var, gain, bias, self.training, self.momentum, self.eps)
+        last = x.is_contiguous(memory_format=torch.channels_last)
+        return y.contiguous(memory_format=torch.channels_last) if last else y  # it gives the other layout
 
     def _normalise_over_replicas(self, x: Tensor) -> Tensor:
         """Batch norm with moments over processes, which hold equal shares of the batch."""

@@ -5,6 +5,7 @@ A run's weights change, so its file holds records of several; the card shows tho
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ def append(folder: Path, record: Record) -> None:
     Raises:
         DiskFailed: The write failed.
     """
-    path = folder / METRICS
-    with disk_errors(str(path)), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    path, line = folder / METRICS, json.dumps(record, ensure_ascii=False) + "\n"
+    with disk_errors(str(path)), path.open("ab+") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        half = file.read() not in (b"", b"\n")  # a line that a full disk or a kill left
+        file.write(b"\n" * half + line.encode())
 
 
 def read(folder: Path, weights: str | None = None) -> list[dict[str, Any]]:

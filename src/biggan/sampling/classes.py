@@ -75,6 +75,14 @@ def parse_classes(classes: ClassLike | Iterable[ClassLike] | None, class_names: 
     return mixes
 
 
+def same(names: Sequence[str], class_names: Sequence[str]) -> list[int | None]:
+    """Which class of a model each of other images' classes is, by name; None for one that the model has not.
+
+    The very name goes before one that differs in case or spacing. ImageNet classes may have any of their names.
+    """
+    return [next(iter(_named(name, class_names)), None) for name in names]
+
+
 @torch.no_grad()
 def embed(G: Generator, mixes: Sequence[ClassMix]) -> Tensor:
     """Condition vectors c (len(mixes), D): each the sum of its classes' embeddings times their shares."""
@@ -210,15 +218,21 @@ def _miss(given: str, names: Sequence[str], numbers: str) -> str:
 
 def _find(word: str, names: Sequence[str]) -> int | None:
     """The number of the class that a word names, if any."""
-    found = _matches(word, names)
-    if not found and imagenet.is_imagenet(names):
-        found = _matches(word, imagenet.class_names()) or imagenet.find(word)[:1]  # of two, WordNet's usual sense
+    found = _named(word, names)
     if len(found) > 1:
         raise ConfigError(_several(word, found, names))
     if found:
         return found[0]
     digits = re.fullmatch("#?([0-9]{1,9})", word.strip())
     return int(digits[1]) if digits and int(digits[1]) < len(names) else None
+
+
+def _named(word: str, names: Sequence[str]) -> list[int]:
+    """Numbers of the classes of a name; of ImageNet's, of any of their names."""
+    found = _matches(word, names)
+    if not found and imagenet.is_imagenet(names):
+        found = _matches(word, imagenet.class_names()) or imagenet.find(word)[:1]  # of two, WordNet's usual sense
+    return found
 
 
 def _several(word: str, numbers: Sequence[int], names: Sequence[str]) -> str:

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from biggan import latents
+
 Kind = Literal["color", "translation", "scale", "cutout"]
 
 FARTHEST = 0.125  # translation, as a share of the side
@@ -52,7 +54,7 @@ def translation(x: Tensor, u: Tensor, gate: Tensor) -> Tensor:
 
 def scale(x: Tensor, u: Tensor, gate: Tensor) -> Tensor:
     """Zoomed about the centre by 2^(0.2 n), n normal; what comes in is 0."""
-    zoom = torch.exp2(SPREAD * torch.special.ndtri(u[:, 0])).to(x.dtype)
+    zoom = torch.exp2(SPREAD * latents.quantile(u[:, 0])).to(x.dtype)
     zoom = torch.where(gate, zoom, 1.0)
     theta = torch.zeros(len(x), 2, 3, dtype=x.dtype, device=x.device)
     theta[:, 0, 0] = theta[:, 1, 1] = 1 / zoom

@@ -62,6 +62,8 @@ LADDER = (
     Rung(128, (256, 192, 128, 96, 48, 24), (24, 48, 96, 128, 192, 256), 1_000_000, 1_000_000),
 )
 
+SIZES = sorted({rung.resolution for rung in LADDER})
+
 RATE_SHORT, SHORT = 1e-3, 150_000  # both learning rates of the best run of 150,000 images (notes)
 RATE_LONG, LONG = 2e-4, 25_000_000  # those published for CIFAR-10, 500 epochs of 50,000 images
 WIDE, RATE_WIDE = 96, 8e-4  # a D as wide died at 1e-3 that was held for 140,000 images (notes)
@@ -134,13 +136,12 @@ def choose(
     resolution = fixed.get("resolution")
     allowed = [rung for rung in LADDER if resolution in (None, rung.resolution)]
     if not allowed:
-        sizes = ", ".join(str(size) for size in sorted({rung.resolution for rung in LADDER}))
-        raise ConfigError(f"--resolution is {resolution}; with --budget allowed is {sizes}.")
+        raise ConfigError(f"--resolution is {resolution}; with --budget allowed is {', '.join(map(str, SIZES))}.")
     if resolution is None:
         allowed = [rung for rung in allowed if rung.resolution <= max(facts.side, 32)]
     chosen: tuple[Rung, Config, float] | None = None
     refused, unfit = "", None
-    for rung in allowed:
+    for i, rung in enumerate(allowed):
         try:
             config = with_fixed(settings(rung, facts, 100_000), fixed)
         except ConfigError as error:  # what the user fixed may suit another rung
@@ -155,8 +156,10 @@ def choose(
                 raise
             break
         if chosen and pace * seconds < rung.least(facts):
-            refused = _refused(rung, chosen[0], int(pace * seconds), rung.least(facts))
-            break
+            refused = refused or _refused(rung, chosen[0], int(pace * seconds), rung.least(facts))
+            if min(later.least(facts) for later in allowed[i:]) == rung.least(facts):
+                break  # none that follows pays with fewer images
+            continue
         chosen = rung, config, pace
     if chosen is None:
         assert unfit is not None  # the first rung is for everyone

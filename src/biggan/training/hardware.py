@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -13,6 +14,8 @@ Precision = Literal["float32", "bfloat16"]
 
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # glibc's numbers of its settings
 LARGEST_KEPT = 2**30  # bytes of a block
+CGROUP = Path("/sys/fs/cgroup")
+LIMITS = CGROUP / "memory.max", CGROUP / "memory" / "memory.limit_in_bytes"  # of cgroups 2 and 1, in containers
 
 
 def pick_device(name: str) -> torch.device:
@@ -50,11 +53,28 @@ def compute_dtype(precision: str) -> torch.dtype | None:
     return torch.bfloat16 if precision == "bfloat16" else None
 
 
+def plain_float32() -> contextlib.AbstractContextManager[None]:
+    """Within, convolutions of float32 on a GPU are of float32; torch's own default is TF32, with ten bits."""
+    cudnn = torch.backends.cudnn
+    now = {"enabled": cudnn.enabled, "benchmark": cudnn.benchmark, "deterministic": cudnn.deterministic}
+    flags: contextlib.AbstractContextManager[None] = cudnn.flags(**now, allow_tf32=False)
+    return flags
+
+
 def installed_memory(device: torch.device) -> int:
-    """Bytes of memory that the device has."""
+    """Bytes of memory that the device has, or this process may have of it, as in a container."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([installed, *(limit for place in LIMITS if (limit := _number(place)))])
+
+
+def _number(place: Path) -> int | None:
+    """The number in a file; None where there is no file, or no number in it."""
+    try:
+        return int(place.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def keep_freed_memory() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from biggan import latents
 from biggan.config import Config, Optim
+from biggan.data.loader import put
 from biggan.distributed.processes import share, world_size
 from biggan.distributed.watchdog import alive
 from biggan.latents import Stream
@@ -131,7 +132,7 @@ def draws(run: Training, streams: tuple[Stream, Stream], start: int, count: int)
     seed, (stream_z, stream_y) = run.config.train.seed, streams
     z = latents.normal(seed, stream_z, start, count, run.G.dim_z)
     y = latents.labels(seed, stream_y, start, count, run.G.num_classes)
-    return z.to(run.G.linear.weight), y.to(run.device)
+    return put(z.to(run.G.linear.weight.dtype), run.device), put(y, run.device)
 
 
 def microbatches(run: Training, start: int) -> Iterable[tuple[int, int]]:
@@ -166,7 +167,7 @@ def uniforms(run: Training, asked: object, streams: Iterable[Stream], start: int
     if not asked:
         return None
     each = [latents.uniform(run.config.train.seed, stream, start, count, NUMBERS) for stream in streams]
-    return torch.cat(each).float().clamp_(max=1 - 2**-24).to(run.device)
+    return put(torch.cat(each).float().clamp_(max=1 - 2**-24), run.device)
 
 
 Hook = Callable[[Training, Figures], None]

@@ -8,6 +8,7 @@ long G is held (`Augment.freeze_d`, `Augment.hold_g`), and reading the model (`m
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -94,7 +95,7 @@ def check_fits(model: Model, bundle: Bundle) -> None:
     raise ConfigError(f"{flag} is {asked} and the model of --init has {has}; leave the flag out, or give that.")
 
 
-def load(G: Generator, D: Discriminator, bundle: Bundle, packed: Packed, seed: int) -> str:
+def load(G: Generator, D: Discriminator, bundle: Bundle, packed: Packed, known: Sequence[int | None], seed: int) -> str:
     """Puts a model's weights into fresh networks that `check_fits`.
 
     Args:
@@ -102,12 +103,13 @@ def load(G: Generator, D: Discriminator, bundle: Bundle, packed: Packed, seed: i
         D: To be loaded, left as it is if the model has none.
         bundle: The model to start from.
         packed: The data, whose classes are G's and D's.
+        known: Which class of the model each of them is, if it is one (`sampling.classes.same`).
         seed: Of the noise.
 
     Returns:
         A sentence that says which classes are known and where the others begin.
     """
-    shares, new, sentence = _origins(bundle, packed)
+    shares, new, sentence = _origins(bundle, packed, known)
     random = torch.Generator().manual_seed(seed)
     for network, old in ((G, bundle.G), (D, bundle.D)):
         if old is not None:
@@ -122,16 +124,14 @@ def _shapes(model: Model) -> list[dict[str, torch.Size]]:
     return [{name: tensor.shape for name, tensor in network.state_dict().items()} for network in skeleton(model)]
 
 
-def _origins(bundle: Bundle, packed: Packed) -> tuple[Tensor, Tensor, str]:
+def _origins(bundle: Bundle, packed: Packed, known: Sequence[int | None]) -> tuple[Tensor, Tensor, str]:
     """Where each class of the data begins.
 
     Returns:
         Shares (classes, old classes) of old embeddings, which of the classes are new (classes,), and a sentence.
     """
-    names, old = packed.class_names, {name.casefold(): i for i, name in enumerate(bundle.class_names)}
-    known = [old.get(name.casefold()) for name in names]
+    names, num_old = packed.class_names, len(bundle.class_names)
     new = torch.tensor([place is None for place in known])
-    num_old = len(bundle.class_names)
     shares = torch.zeros(len(names), num_old)
     for k, place in enumerate(known):
         if place is not None:
