@@ -317,8 +317,8 @@ REFUSED = [
     ({"norm": "instance"}, "batch norm, and this model has instance; .*--norm batch"),
     ({"spectral_norm": "discriminator"}, "a spectrally normalised G.*--spectral-norm both"),
     ({"num_singular_values": 2}, "one singular value of each weight, and this model has 2"),
-    ({"image_channels": 1}, "RGB images, and this model has images of 1 channels"),
-    ({"num_classes": 0, "shared_dim": 8}, "class-conditional models, and this model has no classes"),
+    ({"image_channels": 1}, "RGB images, and this model has images of 1 channels; no other format holds it"),
+    ({"num_classes": 0, "shared_dim": 8}, "conditional models, and this model has no classes; no other format holds"),
 ]
 
 

@@ -42,8 +42,9 @@ def refusal(bundle: Bundle, folder: Path) -> str:
     assert not folder.exists()
     said = str(caught.value)
     assert said.startswith("The layout of BigGAN-PyTorch ")
-    deep = bundle.G.config.architecture == "biggan-deep"
-    assert said.endswith("; try --format huggingface." if deep else "; no other format holds it.")
+    model = bundle.G.config
+    other = model.architecture == "biggan-deep" and model.image_channels == 3 and model.num_classes > 0
+    assert said.endswith("; try --format huggingface." if other else "; no other format holds it.")
     return said
 
 

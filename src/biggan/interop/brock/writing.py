@@ -42,17 +42,17 @@ def export(bundle: Bundle, folder: Path, *, truncation: float | None = None) -> 
         ConfigError: There are no statistics for that truncation.
         DiskFailed: A write failed; each file is whole or not there.
     """
+    model = bundle.G.config
     for reason in _misfits(bundle):
-        other = (
-            "try --format huggingface" if bundle.G.config.architecture == "biggan-deep" else "no other format holds it"
-        )
+        fits = model.architecture == "biggan-deep" and model.image_channels == 3 and model.num_classes > 0
+        other = "try --format huggingface" if fits else "no other format holds it"
         raise ModelError(f"The layout of BigGAN-PyTorch {reason}; {other}.")
     there = [name for name in (*GENERATORS, DISCRIMINATOR, RECORD) if (folder / name).exists()]
     if there:
         raise ModelError(f"{folder} holds a {there[0]} already, which would be lost; give another folder.")
     generator = {**bundle.G.state_dict(), **bundle.statistics.row(truncation)}
     iterations = bundle.training.get("iterations", 0)
-    model, names = bundle.G.config, bundle.class_names
+    names = bundle.class_names
     contents: dict[str, object] = {name: _plain(generator) for name in GENERATORS}
     if bundle.D is not None:
         contents[DISCRIMINATOR] = _plain(bundle.D.state_dict())
