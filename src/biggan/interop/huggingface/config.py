@@ -168,8 +168,8 @@ class BigGANConfig:
         for ok, holds, here, flags in _conditions(model):
             if not ok:
                 fits = model.image_channels == 3 and model.num_classes > 0  # else no format of others holds it
-                other = "try --format brock" if fits else "no other format holds it"
-                change = f"train with {flags}, or {other}" if flags and fits else other
+                others = ["try --format brock"] if fits else [] if flags else ["no other format holds it"]
+                change = ", or ".join([*([f"train with {flags}"] if flags else []), *others])
                 raise ConfigError(f"The Hugging Face layout holds {holds}, and this model has {here}; {change}.")
         blocks = g_layout(model)
         width = blocks[-1].out_channels
