@@ -152,7 +152,9 @@ class Provocation(NamedTuple):
 PROVOCATIONS = {
     "rate": Provocation("learning rates 20 times as high", lambda: OtherRates(20, 20)),
     "frozen": Provocation("D does not learn any more", lambda: OtherRates(1, 0)),
-    "ahead": Provocation("D far ahead: G at a fiftieth, D at twice its rate", lambda: OtherRates(0.02, 2), slow=True),
+    "ahead": Provocation(
+        "D far ahead: G at a thousandth, D at four times its rate", lambda: OtherRates(0.001, 4), slow=True
+    ),
     "norm": Provocation("no spectral norm", NoSpectralNorm, slow=True, onset=0),
     "labels": Provocation("labels shuffled", ShuffledLabels, slow=True),
     "class": Provocation("one class slowly lost", LostClass, slow=True),
