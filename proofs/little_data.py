@@ -292,10 +292,12 @@ def report(found: Curves) -> bool:
             held &= last <= most
     if whole >= {"scratch", "init"}:
         passed, of_seeds = shares_of_time(found)
+        pace = images_a_second(found, "init") / images_a_second(found, "scratch")
         asked = f"{passed[-1]:.2f} (at most {MOST_TIME:g} is asked)"
         figures["init, share of scratch's time to its best, means of seeds"] = asked
         figures["the same, each seed of init"] = ", ".join(f"{share:.2f}" for share in of_seeds)
         figures["the same, means, to each distance that scratch passes"] = ", ".join(f"{share:.2f}" for share in passed)
+        figures["the same, images a CPU second over scratch's"] = f"{pace:.2f}"
         held &= passed[-1] <= MOST_TIME
     leaked = [v for points in found.values() for line in points.values() for k, v in line.items() if "leak of" in k]
     if told := [leak for leak in leaked if not math.isnan(leak)]:  # one does not show on these images
@@ -307,11 +309,10 @@ def report(found: Curves) -> bool:
         f"seconds are CPU seconds of training. none and little: {SOME} images a class of CIFAR-10, little with "
         f"what is chosen for few images: --augment {' '.join(POLICY)} --ada-target {ADA_TARGET:g} --ada-images "
         f"{ADA_IMAGES} --lecam {GENTLE_LECAM:g}; it is forced on all images too, on which nothing of it is chosen, to "
-        f"be compared after as many images. scratch and init: {SOME} images of each of the "
-        f"last five classes of Fashion-MNIST, both as "
-        f"little; init starts from a model of the first five (all their images, of which it is shown "
-        f"{ARMS['five classes'].images:,}), whose G is held for the first {HOLD['both']:,} images, and is compared by the time in which scratch is "
-        f"as near on average over its seeds."
+        f"be compared after as many images. scratch and init: {SOME} images of each of the last five classes of "
+        f"Fashion-MNIST, both as little; init starts from a model of the first five (all their images; it was shown "
+        f"{ARMS['five classes'].images:,}), whose G is held for the first {HOLD['both']:,} images, and is compared by "
+        f"the time in which scratch is as near on average over its seeds."
     )
     write("little_data", "Little data goes further", what, figures | table(found))
     return held
