@@ -23,7 +23,7 @@ from biggan.training.trial import Noise
 
 CPU = torch.device("cpu")
 BFLOAT16 = pick_precision("auto", CPU) == "bfloat16"
-NO_BFLOAT16 = "" if BFLOAT16 else " This processor has no instructions for bfloat16, which is left out."
+NO_BFLOAT16 = "" if BFLOAT16 else " This processor has no fast instructions for bfloat16, which is left out."
 
 
 class Contiguous(TorchFunctionMode):

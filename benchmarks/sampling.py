@@ -3,7 +3,7 @@
 `python benchmarks/sampling.py [ROUNDS] [FOLDER]`. BigGAN 128 px (ch 96), 1 and 8 images at once: the plain form is the
 network itself, unfused, float32, NCHW, as the reference computes it. BigGAN-deep-256, 1 and 4 at once: the package
 pytorch-pretrained-biggan and ours opened from one folder of random weights (FOLDER, which is written if it is empty).
-bfloat16 is measured where the processor has instructions for it. The forms take turns; what is told are medians.
+bfloat16 is measured where the processor has fast instructions for it. The forms take turns; what is told are medians.
 """
 
 import sys

@@ -88,11 +88,16 @@ def test_a_run_from_a_model_can_be_made_longer_and_holds_g_as_it_began(
 ) -> None:
     settings = replace(config(model), augment=PLAIN_BUT_HELD)
     run = workflow.train(images, tmp_path / "run", settings, init=model)
-    longer = replace(settings, train=replace(settings.train, total_images=48))
+    longer = replace(settings, train=replace(settings.train, total_images=48, precision="auto"))
     assert workflow.plan(str(images), longer, out=run, init=model)[0].augment.hold_g == 3
     workflow.train(images, run, longer, init=model)
     assert biggan.load(run).bundle.training["images"] == 48
-    assert json.loads((run / "run.json").read_text())["config"]["augment"]["hold_g"] == 3
+    record = json.loads((run / "run.json").read_text())
+    assert record["config"]["augment"]["hold_g"] == 3
+    for precision in ("float32", "bfloat16"):  # of another machine
+        record["config"]["train"]["precision"] = precision
+        atomic.write_json(run / "run.json", record)
+        assert workflow.plan(str(images), longer, out=run, init=model)[0].train.precision == precision
 
 
 def test_a_model_without_d_holds_g(tmp_path: Path, images: Path) -> None:

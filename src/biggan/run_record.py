@@ -65,9 +65,9 @@ def check_begun(
 
 
 def as_begun(out: Path, config: Config) -> Config:
-    """Settings in which what has no value, to be chosen by the data, is as the run in `out` chose it when it began.
+    """Settings in which what is left to the data or the machine is as the run in `out` chose it when it began.
 
-    A longer run would choose otherwise.
+    A longer run would choose otherwise, and so would another machine.
 
     Raises:
         ConfigError: Its record holds what is not allowed.
@@ -76,9 +76,11 @@ def as_begun(out: Path, config: Config) -> Config:
     before = _before(out)
     if before is None:
         return config
-    chosen, asked = _settings(before, out).augment, config.augment
-    names = [field.name for field in dataclasses.fields(asked) if getattr(asked, field.name) is None]
-    return replace(config, augment=replace(asked, **{name: getattr(chosen, name) for name in names}))
+    begun, augment, train = _settings(before, out), config.augment, config.train
+    unsaid = [field.name for field in dataclasses.fields(augment) if getattr(augment, field.name) is None]
+    augment = replace(augment, **{name: getattr(begun.augment, name) for name in unsaid})
+    precision = begun.train.precision if train.precision == "auto" else train.precision
+    return replace(config, augment=augment, train=replace(train, precision=precision))
 
 
 def _before(out: Path) -> dict[str, Any] | None:

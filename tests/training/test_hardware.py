@@ -37,3 +37,11 @@ def test_a_container_has_the_memory_that_it_is_allowed(tmp_path, monkeypatch):
     assert hardware.installed_memory(torch.device("cpu")) == installed
     places[0].write_text("4096000\n")
     assert hardware.installed_memory(torch.device("cpu")) == 4_096_000
+
+
+@pytest.mark.parametrize(("amx", "vectors", "precision"), [(True, False, "bfloat16"), (False, False, "float32")])
+def test_precision_is_what_the_processor_multiplies_fast(amx, vectors, precision, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: vectors)
+    assert hardware.pick_precision("auto", torch.device("cpu")) == precision
+    assert hardware.pick_precision("float32", torch.device("cpu")) == "float32"
