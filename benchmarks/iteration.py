@@ -1,9 +1,9 @@
 """One training iteration, two D steps and one G step, against the plain form, and against its convolutions alone.
 
 `python benchmarks/iteration.py [ROUNDS] [ROW ...]`. Plain is resampling and convolutions apart, float32, NCHW, eager:
-the reference's arithmetic. Ours is `biggan train` without flags, in float32 and, where the processor has fast
-instructions for it, bfloat16. The floor is the convolutions that are left, replayed alone on tensors of the same shapes: 100 % would
-be an iteration with nothing beside them. The forms take turns; what is told are medians.
+the reference's arithmetic. Ours is `biggan train` without flags, in float32 and, where the processor is fast in it,
+bfloat16. The floor is the convolutions that are left, replayed alone on tensors of the same shapes: 100 % would be an
+iteration with nothing beside them. The forms take turns; what is told are medians.
 """
 
 import sys

@@ -45,8 +45,8 @@ def pick_device(name: str) -> torch.device:
 def pick_precision(asked: Literal["auto", "float32", "bfloat16"], device: torch.device) -> Precision:
     """`asked`, or for `auto` bfloat16 where the hardware multiplies it fast and float32 elsewhere.
 
-    A CPU's instructions do not tell: without AMX, as in some virtual machines, Intel's since 2023 take twice as long for
-    bfloat16 as for float32, and AMD's half as long. So where they have instructions for vectors alone, they are timed.
+    A CPU's instructions do not tell: Intel's of 2023 without AMX, as in some virtual machines, takes twice as long for
+    bfloat16 as for float32. So where it has instructions for vectors alone, they are timed.
     """
     if asked != "auto":
         return asked
