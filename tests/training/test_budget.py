@@ -64,6 +64,12 @@ def test_networks_that_pay_with_fewer_images_are_tried_though_others_before_them
     assert choose(CLOTHES, 8 * 3600.0, speed).config.model.resolution == 32
 
 
+def test_an_iteration_that_is_longer_than_the_time_is_said() -> None:
+    told = "One iteration takes about 51,200 s, longer than the time"
+    assert any(told in text for text in choose(CLOTHES, 60.0, lambda config: 0.01, {"batch_size": 256}).reasons)
+    assert not any("longer than the time" in text for text in choose(CLOTHES, 60.0, speed).reasons)
+
+
 def test_pictures_are_never_drawn_larger_than_they_are() -> None:
     assert {choose(facts, 2e6, speed).config.model.resolution for facts in (CLOTHES, PHOTOS)} == {32}
     assert choose(LARGE, 2e6, speed).config.model.resolution == 128

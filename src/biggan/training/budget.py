@@ -165,7 +165,7 @@ def choose(
         assert unfit is not None  # the first rung is for everyone
         raise unfit
     rung, config, pace = chosen
-    images = int(pace * seconds)
+    images = max(int(pace * seconds), 1)
     config = with_fixed(settings(rung, facts, images), fixed)
     step = config.optim.d_steps * config.train.batch_size
     config = with_fixed(settings(rung, facts, max(images // step, 1) * step, step), fixed)
@@ -250,12 +250,15 @@ def _reasons(facts: Facts, config: Config, seconds: float, pace: float, refused:
     told = f", class loss {optim.class_loss:g}" if optim.class_loss else ""
     fall = f"falling from {optim.decay_start:.0%} of the way on" if optim.decay_start else "falling from the start"
     averages = ", ".join(f"{decay:g}" for decay in (optim.ema_decay, *optim.ema_more))
+    step = optim.d_steps * train.batch_size
+    late = f"One iteration takes about {step / pace:,.0f} s, longer than the time, and is done; lower --batch-size."
     return [
         f"Seen: {facts.num_images:,} {colours} pictures of about {facts.side} px{classes}; "
         f"{pace:,.0f} images a second on this machine.",
         f"Chosen for {in_words(seconds)}: {model.resolution} px, {widths}"
         f"{f' ({refused})' if refused else ''}; about {train.total_images:,} images, each {seen:,.1f} times.",
         f"{steps}, {fall}{told}; averages of G at {averages}, the best of which is taken at the end.",
+        *([late] if step > pace * seconds else []),
         "Expected: " + "; ".join(expectations(facts, seconds, train.total_images)) + ".",
         "The time is that of training, with looks, saves and sheets; packing, this trial and the tables for "
         "truncation at the end come on top.",
