@@ -74,6 +74,8 @@ def test_a_run_from_a_model_resumes_by_the_same_call_as_one_run(
     assert biggan.load(whole).class_names == ["BAG", "kite", "ship"]
     record = json.loads((whole / "run.json").read_text())
     assert record["init"]["source"] == str(model)
+    assert biggan.load(whole).bundle.training["started from"] == str(model)
+    assert ", and those of the model that it started from, faults" in (whole / "README.md").read_text()
     assert record["config"]["augment"]["augment"] == ["color", "translation"]
 
     other = make_folder(tmp_path / "other", seed=1)
@@ -81,16 +83,19 @@ def test_a_run_from_a_model_resumes_by_the_same_call_as_one_run(
         workflow.train(images, parts, config(model), init=other)
     with pytest.raises(ConfigError, match=f"began from --init {model}, and no --init is given"):
         workflow.train(images, parts, replace(config(model), augment=PLAIN))
+    with pytest.raises(ConfigError, match="and no --init is given"):  # rather than of what was chosen for it
+        workflow.train(images, parts, replace(config(model), augment=PLAIN_BUT_HELD))
 
 
 def test_a_run_from_a_model_can_be_made_longer_and_holds_g_as_it_began(
     tmp_path: Path, images: Path, model: Path
 ) -> None:
-    settings = replace(config(model), augment=PLAIN_BUT_HELD)
+    settings, said = replace(config(model), augment=PLAIN_BUT_HELD), list[str]()
     run = workflow.train(images, tmp_path / "run", settings, init=model)
     longer = replace(settings, train=replace(settings.train, total_images=48, precision="auto"))
     assert workflow.plan(str(images), longer, out=run, init=model)[0].augment.hold_g == 3
-    workflow.train(images, run, longer, init=model)
+    workflow.train(images, run, longer, init=model, watch=Watch(say=said.append))
+    assert "The run's length is now 48 images, where it was 32 (--total-images)." in said
     assert biggan.load(run).bundle.training["images"] == 48
     record = json.loads((run / "run.json").read_text())
     assert record["config"]["augment"]["hold_g"] == 3

@@ -20,7 +20,7 @@ import biggan
 from biggan import atomic, overseer, presets, workflow
 from biggan.cli.main import main
 from biggan.config import Config
-from biggan.errors import Collapsed, DataError, Diverged, Interrupted
+from biggan.errors import Collapsed, ConfigError, DataError, Diverged, Interrupted
 from biggan.overseer import Unhealthy
 from biggan.training.guard import Verdict
 from biggan.training.loop import Batches, Hook, Training, fit
@@ -195,6 +195,24 @@ def test_best_and_last_are_both_kept(healthy: Path) -> None:
     assert best["images"] in (96, 192, 288, 320)
     assert best["distance"] > 0
     assert best["distance_by"] == f"EfficientNet-Lite0 at {overseer.TRAINED_PIXELS} px"
+
+
+def test_a_finished_run_without_states_is_not_begun_anew(tmp_path: Path, healthy: Path) -> None:
+    run = shutil.copytree(healthy, tmp_path / "run")
+    shutil.rmtree(run / "states")
+    before = digests(run)
+    with pytest.raises(ConfigError, match="holds a model and no states to go on from; give another --out"):
+        train(run)
+    assert digests(run) == before
+
+
+def test_a_run_that_is_stopped_while_its_tables_are_measured_ends_the_same(tmp_path: Path, healthy: Path) -> None:
+    with pytest.raises(Interrupted, match="Stopped while measuring statistics, with the training saved in"):
+        train(tmp_path, once(320, stop))
+    assert not (tmp_path / "model.safetensors").exists() or biggan.load(tmp_path).bundle.training["images"] < 320
+    train(tmp_path)
+    assert digests(tmp_path) == digests(healthy)
+    assert digests(tmp_path / "best") == digests(healthy / "best")
 
 
 def test_nan_is_undone(undone: Path) -> None:

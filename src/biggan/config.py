@@ -352,7 +352,7 @@ class Train:
     report_images: int = 2_000
     """Images between lines of figures."""
     keep: int = 2
-    """Number of saved states to keep."""
+    """Number of saved states to keep, beside the one that the guard would go back to."""
     guard: bool = True
     """Notice collapse, go back to a good state and go on with lower learning rates."""
     incidents: int = 3

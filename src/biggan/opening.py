@@ -49,7 +49,7 @@ def find_model(path_or_name: str | Path) -> Path:
     if str(path_or_name) in bundled:
         return BUNDLED / str(path_or_name)
     if (path / "run.json").is_file():
-        raise ModelError(f"The run {path} has not written a model yet ({MODEL}); let it train a little longer.")
+        raise ModelError(f"The run {path} has not written its model yet ({MODEL}); let its command go on.")
     if path.exists():
         raise ModelError(f"{path} holds no model; {needed}.")
     names = [*bundled, *hub.NAMES]

@@ -193,6 +193,12 @@ class Overseer:
         return bundle
 
     @property
+    def best_images(self) -> int | None:
+        """Images that the model in `best/` had been shown, if one is there."""
+        best = self.best
+        return None if best is None else int(best.training["images"])
+
+    @property
     def unfinished(self) -> Bundle | None:
         """The model in `best/`, if it has not all its tables, as one that was saved before the end."""
         best = self.best

@@ -14,6 +14,7 @@ from biggan.config import FREE_ON_RESUME, PLAIN, Config, Data
 from biggan.config_json import from_json, to_json
 from biggan.data.packed import Packed
 from biggan.errors import ConfigError, ModelError
+from biggan.models.bundle import MODEL
 from biggan.presets import FROM_DATA, flag
 from biggan.training import state
 from biggan.training.transfer import Origin
@@ -64,18 +65,25 @@ def check_begun(
             raise ConfigError(f"--data {source} is not what this run began with; give that, or another --out.")
 
 
-def as_begun(out: Path, config: Config) -> Config:
+def as_begun(out: Path, config: Config, initiated: bool = False) -> Config:
     """Settings in which what is left to the data or the machine is as the run in `out` chose it when it began.
 
     A longer run would choose otherwise, and so would another machine.
 
+    Args:
+        out: The run folder.
+        config: What is asked for.
+        initiated: Whether a model to start from is given.
+
     Raises:
-        ConfigError: Its record holds what is not allowed.
+        ConfigError: Its record holds what is not allowed, or a model to start from, and none is given.
         ModelError: It is damaged.
     """
     before = _before(out)
     if before is None:
         return config
+    if not initiated:
+        _same_start(before.get("init"), None)
     begun, augment, train = _settings(before, out), config.augment, config.train
     unsaid = [field.name for field in dataclasses.fields(augment) if getattr(augment, field.name) is None]
     augment = replace(augment, **{name: getattr(begun.augment, name) for name in unsaid})
@@ -85,7 +93,11 @@ def as_begun(out: Path, config: Config) -> Config:
 
 def _before(out: Path) -> dict[str, Any] | None:
     """The record of a run that has saved states already."""
-    if not ((out / RUN).exists() and state.list_states(out)):
+    if not (out / RUN).exists():
+        return None
+    if not state.list_states(out):
+        if (out / MODEL).exists():
+            raise ConfigError(f"--out {out} holds a model and no states to go on from; give another --out.")
         return None
     before = atomic.read_json(out / RUN)
     if not isinstance(before, dict) or not isinstance(before.get("data"), dict):
@@ -98,6 +110,14 @@ def _settings(before: Mapping[str, Any], out: Path) -> Config:
     if isinstance(settings, dict):
         settings = {"augment": to_json(PLAIN), **settings}  # runs from before there was a choice
     return from_json(Config, settings, str(out / RUN))
+
+
+def relengthened(out: Path, config: Config) -> str:
+    """A sentence where the run in `out` is asked to be of another length than it was; empty where it is not."""
+    before = _before(out)
+    was, now = _settings(before, out).train.total_images if before else None, config.train.total_images
+    told = f"The run's length is now {now:,} images, where it was {was or 0:,} (--total-images)."
+    return "" if was in (None, now) else told
 
 
 def begin(

@@ -98,7 +98,8 @@ class Sitting:
         self.until = math.inf if max_seconds is None else self.began + max_seconds
         self.seconds_before, self.ended = 0.0, False
         self.overseer = Overseer(run, out, packed, held_out)
-        self.model = RunModel(run, packed, source, self.overseer, self.say, lambda: self.seconds)
+        started = origin.source if origin else None
+        self.model = RunModel(run, packed, source, started, self.overseer, self.say, self._go_on, lambda: self.seconds)
         self.tracker = Tracker(out, self.say) if track == "tensorboard" and rank() == 0 else None
         self.looked: int | None = None  # images at the last look
         self.seen: dict[str, float] = {}  # what it saw, for who follows
@@ -290,6 +291,14 @@ class Sitting:
         if not lead(self._is_complete):
             self.save(self.run, {})
         self.model.finish_best()
+        if self.run.images != self.first_images:  # else the same command said so before
+            lead(lambda: self.monitor.note("Done."))
+
+    def _go_on(self) -> None:
+        """Stops where asked to while tables are measured, before which a state is always saved."""
+        if exit_code := highest(self.stop.exit_code):
+            text = f"Stopped while measuring statistics, with the training saved in {self.out}"
+            raise Interrupted(f"{text}; the same command goes on from there.", exit_code)
 
     def _is_complete(self) -> bool:
         self._prune()

@@ -26,7 +26,7 @@ from biggan.models.bundle import SAMPLES, Bundle
 from biggan.models.statistics import MOST_AT_ONCE, truncation_table
 from biggan.opening import open_model
 from biggan.overseer import BEST, INCIDENTS, Unhealthy
-from biggan.run_record import as_begun, begin, check_begun, check_place
+from biggan.run_record import as_begun, begin, check_begun, check_place, relengthened
 from biggan.sitting import Sitting, Watch
 from biggan.training import transfer
 from biggan.training.compiling import Start, check_compiler
@@ -69,7 +69,7 @@ def plan(
     """
     if out is not None:
         check_out(Path(out), source)
-        config = as_begun(Path(out), config)
+        config = as_begun(Path(out), config, init is not None)
     watch, start = watch or Watch(), None if init is None else open_model(init)
     check_early(config, start is not None)
     packed = prepare(source, config.model.resolution, config.data, watch.packing)
@@ -186,7 +186,7 @@ def train(
         held.enter_context(plain_float32())
         lead(lambda: check_track(track))
         lead(lambda: check_out(out, source))
-        wanted = lead(partial(as_begun, out, wanted))
+        wanted = lead(partial(as_begun, out, wanted, init is not None))
         start = None if init is None else open_model(init)
         packing = _stoppable(watch.packing if rank() == 0 else lambda done, total: None, stop)
         packed = _prepared(str(source), wanted, packing)
@@ -198,6 +198,7 @@ def train(
         lead(lambda: held.enter_context(RunLock(out)) and None)
         origin = transfer.Origin(str(init), start) if start else None
         told = asdict(allowed) if allowed else None
+        length = "" if allowed else lead(lambda: relengthened(out, settings))
         lead(lambda: begin(out, settings, str(source), packed, origin, told))
         run = Training(settings, place, compute_dtype(settings.train.precision))
         most = None if max_minutes is None else max_minutes * 60 - (time.monotonic() - began)
@@ -206,7 +207,7 @@ def train(
         if sitting.tracker:
             held.callback(sitting.tracker.close)
         chosen = allowed.reasons if allowed and not list_states(out) else []
-        for note in (*packed.notes, *chosen, *([why] if why else [])):
+        for note in (*packed.notes, *chosen, *filter(None, (why, length))):
             sitting.say(note)
         if settings != asked:
             sitting.say(f"The batch does not fit at once: it goes in microbatches of {settings.train.microbatch}.")
@@ -393,6 +394,9 @@ def go(sitting: Sitting, loader: Loader) -> None:
             rescue.go_back(sitting, unhealthy.verdict)
     sitting.complete()
     budgeting.note_length(sitting)
+    best = lead(lambda: sitting.overseer.best_images)
+    if best not in (None, sitting.run.images):
+        sitting.say(f"Nearest to the real images was the model of {best:,} images, which is in {sitting.out / BEST}.")
     if incidents := sitting.overseer.guard.incidents:
         times = "once" if incidents == 1 else f"{incidents} times"
         sitting.say(

@@ -77,6 +77,14 @@ def test_a_run_is_done_when_its_model_has_seen_all_images_and_has_all_tables(tmp
     assert main(["info", str(make_folder(tmp_path / "model")), "--done"]) == 0
 
 
+def test_a_damaged_record_is_told_rather_than_a_run_to_go_on_with(tmp_path: Path, capsys: Said) -> None:
+    run = make_folder(tmp_path / "run")
+    (run / "states").mkdir()
+    (run / "run.json").write_text('{"config": {"tr')
+    assert main(["info", str(run), "--done"]) == 2
+    assert "run.json cannot be read as JSON" in capsys.readouterr().err
+
+
 def test_what_is_no_model_is_one_sentence(tmp_path: Path, capsys: Said) -> None:
     broken = make_folder(tmp_path / "broken")
     content = bytearray((broken / "model.safetensors").read_bytes())

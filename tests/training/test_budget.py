@@ -67,7 +67,10 @@ def test_networks_that_pay_with_fewer_images_are_tried_though_others_before_them
 def test_an_iteration_that_is_longer_than_the_time_is_said() -> None:
     told = "One iteration takes about 51,200 s, longer than the time"
     assert any(told in text for text in choose(CLOTHES, 60.0, lambda config: 0.01, {"batch_size": 256}).reasons)
-    assert not any("longer than the time" in text for text in choose(CLOTHES, 60.0, speed).reasons)
+    few = "Only 11 iterations fit, too few to learn from"
+    assert any(few in text for text in choose(CLOTHES, 60.0, lambda config: 100.0, {"batch_size": 256}).reasons)
+    usual = choose(CLOTHES, 60.0, lambda config: 100.0).reasons
+    assert not any("longer than the time" in text or "too few" in text for text in usual)
 
 
 def test_pictures_are_never_drawn_larger_than_they_are() -> None:

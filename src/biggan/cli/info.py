@@ -13,7 +13,7 @@ from biggan import atomic, opening
 from biggan.cli.drawing import ModelPlace
 from biggan.cli.parse import run_command
 from biggan.config_json import to_json
-from biggan.errors import Collapsed, Interrupted, ModelError
+from biggan.errors import Collapsed, Interrupted
 from biggan.models.build import count_parameters
 from biggan.models.bundle import Bundle
 from biggan.overseer import INCIDENTS
@@ -89,10 +89,14 @@ def _model_facts(bundle: Bundle) -> dict[str, Any]:
 
 
 def _length(run: Path) -> dict[str, Any]:
-    """A run's settings of length and files; empty where its record is damaged."""
+    """A run's settings of length and files; empty where its record has none.
+
+    Raises:
+        ModelError: The record cannot be read.
+    """
     try:
         train = atomic.read_json(run / RUN)["config"]["train"]
-    except (ModelError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return {}
     return train if isinstance(train, dict) else {}
 
@@ -134,7 +138,8 @@ def _as_text(facts: dict[str, Any]) -> str:
     if "model" in facts:
         rows += _model_rows(facts)
     elif facts["kind"] == "run":
-        rows.append(("model", "none yet; it is written with the first state"))
+        when = "the same command writes it" if facts["states"] else "it is written with the first state"
+        rows.append(("model", f"none yet; {when}"))
     if "states" in facts:
         states = ", ".join(f"{images:,}" for images in facts["states"])
         rows.append(("states", f"after {states} images" if states else "none yet"))

@@ -53,7 +53,8 @@ def usual(material: Material) -> list[Measurement]:
     """
     material.pack("train")
     network = "@efficientnet_lite0" + ("_96px" if material.pipe.config.resolution <= 64 else "")
-    split: Split = "test" if "test" in material.packs else "train"
+    enough = "test" in material.packs and material.pack("test").num_images >= FEWEST
+    split: Split = "test" if enough else "train"
     most = min(material.pack(split).num_images, USUAL)
     count = str(most // 1000 * 1000 if most >= 1000 else most)
     names = [f"kid{USUAL}_{each}{network}" for each in material.packs]
@@ -87,6 +88,8 @@ def check(asked: Sequence[Measurement], material: Material) -> None:
             material.classes(m.split or "train", m)
         if m.kind.sees:
             material.network(m)
+        if m.metric in ("pr", "dc", "trunc"):
+            metrics.check_as_many(m, material.pack(m.split or "train", m).num_images)
         if m.metric == "d":
             _check_discriminated(m, material)
         if m.metric == "trunc":

@@ -106,12 +106,21 @@ def as_many_real(m: Measurement, material: Material) -> Tensor:
         DataError: There are fewer.
     """
     store = material.real(m)
-    if store.count < m.count:
+    check_as_many(m, store.count)
+    return store.some(m.count)[0]
+
+
+def check_as_many(m: Measurement, count: int) -> None:
+    """Checks that there are as many real images as are drawn.
+
+    Raises:
+        DataError: There are fewer.
+    """
+    if count < m.count:
         raise DataError(
             f"--metrics {m} needs {m.count:,} real images, as many as drawn, and {FLAGS[m.split or 'train']} has "
-            f"{store.count:,}; write a smaller number."
+            f"{count:,}; write a smaller number."
         )
-    return store.some(m.count)[0]
 
 
 def manifold_figures(real: Tensor, fake: Tensor) -> tuple[dict[str, float], dict[str, float]]:

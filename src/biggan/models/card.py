@@ -43,7 +43,7 @@ images = pipe({call}, num_images=4, seed=0).images
 {measured}
 ## Limits
 
-It draws what its training images look like, faults and biases included, and nothing else; single pictures can be
+It draws what its training images look like{start}, faults and biases included, and nothing else; single pictures can be
 malformed. It was not measured for any use beyond looking. The licence above is of the weights; the training images
 have their own.
 """
@@ -82,6 +82,7 @@ def model_card(
         classes=_classes(class_names),
         training=_table(training) or "Not recorded.",
         measured=_measured(measured),
+        start=", and those of the model that it started from" if "started from" in training else "",
     )
 
 

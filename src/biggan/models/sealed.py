@@ -84,7 +84,8 @@ def unseal(path: Path, expect: Callable[[Shapes], Shapes]) -> tuple[dict[str, Te
 
 
 def _damaged(path: Path, reason: str) -> ModelError:
-    return ModelError(f"{path} is damaged: {reason}; give an undamaged model folder.")
+    advice = "give an undamaged model folder, or repeat the run's command, which writes it anew"
+    return ModelError(f"{path} is damaged: {reason}; {advice}.")
 
 
 def _read_header(path: Path, file: BinaryIO) -> dict[str, Any]:

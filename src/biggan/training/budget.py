@@ -76,6 +76,7 @@ BATCHES = ((0, 16), (300_000, 32), (1_000_000, 64))
 MINUTE = 15_000  # images below which a longer high rate was better (notes, ten seeds of a minute)
 # Of the averages, as shares of the run; clothes like long ones, photos short (notes). The warm-up bounds them by 0.16.
 HALF_LIVES = (0.02, 0.006, 0.2)
+LEAST_ITERATIONS = 50  # below which nothing is learned worth looking at
 LONGEST = 0.999999  # share kept by the longest average
 SHEET = 10_000  # images between sheets at the least, as one costs about as much as two hundred images
 
@@ -252,13 +253,16 @@ def _reasons(facts: Facts, config: Config, seconds: float, pace: float, refused:
     averages = ", ".join(f"{decay:g}" for decay in (optim.ema_decay, *optim.ema_more))
     step = optim.d_steps * train.batch_size
     late = f"One iteration takes about {step / pace:,.0f} s, longer than the time, and is done; lower --batch-size."
+    count = train.total_images // step
+    few = f"Only {count} iterations fit, too few to learn from; lower --batch-size, or give more time."
+    warning = late if step > pace * seconds else few if count < LEAST_ITERATIONS else ""
     return [
         f"Seen: {facts.num_images:,} {colours} pictures of about {facts.side} px{classes}; "
         f"{pace:,.0f} images a second on this machine.",
         f"Chosen for {in_words(seconds)}: {model.resolution} px, {widths}"
         f"{f' ({refused})' if refused else ''}; about {train.total_images:,} images, each {seen:,.1f} times.",
         f"{steps}, {fall}{told}; averages of G at {averages}, the best of which is taken at the end.",
-        *([late] if step > pace * seconds else []),
+        *([warning] if warning else []),
         "Expected: " + "; ".join(expectations(facts, seconds, train.total_images)) + ".",
         "The time is that of training, with looks, saves and sheets; packing, this trial and the tables for "
         "truncation at the end come on top.",
