@@ -74,6 +74,7 @@ def test_a_run_from_a_model_resumes_by_the_same_call_as_one_run(
     assert biggan.load(whole).class_names == ["BAG", "kite", "ship"]
     record = json.loads((whole / "run.json").read_text())
     assert record["init"]["source"] == str(model)
+    assert record["data"]["source"] == str(images.resolve())
     assert biggan.load(whole).bundle.training["started from"] == str(model)
     assert ", and those of the model that it started from, faults" in (whole / "README.md").read_text()
     assert record["config"]["augment"]["augment"] == ["color", "translation"]

@@ -12,6 +12,7 @@ import torch
 from biggan import __version__, atomic
 from biggan.config import FREE_ON_RESUME, PLAIN, Config, Data
 from biggan.config_json import from_json, to_json
+from biggan.data import bundled
 from biggan.data.packed import Packed
 from biggan.errors import ConfigError, ModelError
 from biggan.models.bundle import MODEL
@@ -138,6 +139,8 @@ def begin(
     """
     check_begun(out, config, source, packed, origin, bool(budget))
     versions = {"biggan": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    if source not in bundled.NAMES and Path(source).exists():
+        source = str(Path(source).resolve())  # to be found again from anywhere
     data = {"source": source, "sha256": packed.sha256, "num_images": packed.num_images}
     values = {"format": FORMAT, "config": to_json(config), "data": data, "init": _told(origin), "versions": versions}
     values["budget"] = dict(budget) if budget else None

@@ -141,7 +141,7 @@ def test_an_unknown_model_is_one_sentence(model: str, tmp_path: Path, capsys: Sa
         ("no-such-model", "There is no model 'no-such-model'"),
         (str(tmp_path), "holds no model"),
         (str(tmp_path / "file"), "holds no model"),
-        (str(tmp_path / "run"), "has not written a model yet"),
+        (str(tmp_path / "run"), "has not written its model yet"),
     ):
         assert main(["sample", given, "--out", str(tmp_path / "out")]) == 2
         said = capsys.readouterr().err
