@@ -118,7 +118,7 @@ def for_trial(config: Config, facts: Facts, device: torch.device) -> tuple[Confi
         OutOfMemory: Not even one image fits.
     """
     model = replace(config.model, num_classes=facts.num_classes, image_channels=facts.channels)
-    # Compiled it is no slower, but for the start, which would take longer than a short budget.
+    # Compiled it is about as fast, but for the start, which would take longer than a short budget.
     train = replace(config.train, precision=pick_precision(config.train.precision, device), compile=False)
     config = fitted(replace(config, model=model, train=train), device)
     keep_freed(config, device)
