@@ -14,7 +14,7 @@ import torch
 from _report import Report, in_turn, table
 from _training import CPU
 
-from biggan import presets, workflow
+from biggan import beginning, presets
 from biggan.data.loader import Loader
 from biggan.data.packed import prepare
 from biggan.overseer import AVERAGE_LOOKS, LOOK_IMAGES, SELDOM_LOOKS, Overseer
@@ -44,7 +44,7 @@ def measure(name: str, out: Path) -> dict[str, float]:
     """Median seconds for `LOOK_IMAGES` images, and of what is done to watch them."""
     base = presets.preset(name)
     packed = prepare("fashion-mnist", base.model.resolution, base.data)
-    config = workflow.resolve(base, packed, PRECISION)
+    config = beginning.resolve(base, packed, PRECISION)
     keep_freed(config, CPU)
     run, data = Training(config, CPU, compute_dtype(PRECISION)), Loader(packed, 0)
     watching, means = Overseer(run, out, packed), Means()

@@ -26,6 +26,7 @@ ORDER = [
     "overseer",
     "run_model",
     "run_record",
+    "beginning",
     "sitting",
     "rescue",
     "budgeting",

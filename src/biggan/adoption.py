@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from biggan import atomic
+from biggan.beginning import check_apart, resolve
 from biggan.config import PLAIN, Config, Optim, Train
 from biggan.config_json import from_json
 from biggan.data.packed import Packed, prepare
@@ -16,7 +17,6 @@ from biggan.run_record import begin
 from biggan.sitting import Watch
 from biggan.training.hardware import pick_device, pick_precision
 from biggan.training.state import save_state
-from biggan.workflow import check_apart, resolve
 
 Part = TypeVar("Part", Optim, Train)
 

@@ -53,7 +53,7 @@ class Budget:
 
 def settle(
     source: str,
-    out: Path,
+    out: Path | None,
     time: str,
     fixed: Mapping[str, object],
     device: str = "auto",
@@ -63,7 +63,7 @@ def settle(
 
     Args:
         source: Where the images are.
-        out: The run folder.
+        out: The run folder, if it is known.
         time: As `30m` or `1h30m`.
         fixed: Name of a setting -> the value that the user has fixed.
         device: Where the run will be.
@@ -77,7 +77,7 @@ def settle(
     seconds = parse_seconds(time)
     if processes() > 1:
         raise ConfigError("--budget times one process; with several, give --preset and --total-images.")
-    if (out / RUN).exists() and state.list_states(out):
+    if out is not None and (out / RUN).exists() and state.list_states(out):
         config, budget = _begun(out)
         return with_fixed(config, fixed), replace(budget, seconds=seconds)
     if fixed.get("compile"):

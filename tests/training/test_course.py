@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from biggan import presets, workflow
+from biggan import beginning, presets
 from biggan.config import PLAIN, Augment
 from biggan.data.loader import Loader
 from biggan.data.packed import prepare
@@ -85,7 +85,7 @@ def test_a_remedy_is_the_setting_bit_for_bit() -> None:
         (replace(PLAIN, lecam=LECAM, augment=POLICY), Course()),
         (PLAIN, Course()),
     ):
-        config = workflow.resolve(replace(plain, augment=augment), packed, "float32")
+        config = beginning.resolve(replace(plain, augment=augment), packed, "float32")
         run = Training(config, torch.device("cpu"))
         run.course = course
         for _ in range(2):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from biggan import atomic, presets, workflow
+from biggan import atomic, presets
 from biggan.adoption import adopt
 from biggan.cli.drawing import parse_numbers
 from biggan.cli.parse import run_command
@@ -15,7 +15,8 @@ from biggan.errors import ConfigError
 from biggan.interop import recognise
 from biggan.interop.imported import Overrides
 from biggan.models.build import count_parameters
-from biggan.models.bundle import save_bundle
+from biggan.models.bundle import Bundle, save_bundle
+from biggan.models.statistics import MOST_AT_ONCE, truncation_table
 from biggan.sitting import Watch
 
 MOST_NAMES = 2**24  # bytes of a file of class names
@@ -70,7 +71,7 @@ def import_(
         found = recognise.read(path, overrides, copy=copy, training=data is not None)
         for note in found.notes:
             bar.say(f"note: {note}")
-        workflow.add_truncations(found.bundle, places, latents, bar.measuring)
+        _add_truncations(found.bundle, places, latents, bar)
         if data is not None:
             config = adopt(found, data, out, Watch(say=bar.say, packing=bar.packing))
             words = ["biggan", "train", "--data", data, *presets.as_flags(config), "--out", str(out)]
@@ -99,3 +100,13 @@ def _truncations(text: str | None) -> list[float]:
         if not 0 < place <= 1:
             raise ConfigError(f"--truncations has {place:g}; allowed is above 0 and up to 1.")
     return places
+
+
+def _add_truncations(bundle: Bundle, places: list[float], num_latents: int, bar: Bar) -> None:
+    """Measures the statistics at some truncations, rising, of a model that has none; nothing for no places."""
+    if num_latents < MOST_AT_ONCE:
+        raise ConfigError(f"--latents is {num_latents}; allowed is {MOST_AT_ONCE} or more.")
+    if places and bundle.statistics.has(truncation=places[0]):
+        raise ConfigError("This model has its statistics by truncation already; leave out --truncations.")
+    if places:
+        bundle.statistics.tables["truncation"] = truncation_table(bundle.G, places, num_latents, bar.measuring)

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 from tyro.conf import OmitArgPrefixes
 
-from biggan import budgeting, config, presets, workflow
+from biggan import config, presets, workflow
 from biggan.cli.parse import run_command
 from biggan.cli.progress import Bar, clock
 from biggan.config import Config
@@ -186,16 +186,12 @@ def _train(
         if dry_run:
             workflow.check_limits(*limits)
             check_track(track)
-            workflow.check_out(out, data)
-            if time is not None:
-                settings, chosen = budgeting.settle(data, out, time, fixed or {}, device, watch)
-                bar.say("\n".join(chosen.reasons))
-            assert settings is not None
             resolved, need = workflow.plan(
                 data,
                 settings,
                 out=out,
-                budgeted=time is not None,
+                budget=time,
+                fixed=fixed,
                 test_data=test_data,
                 init=init,
                 device=device,
