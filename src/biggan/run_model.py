@@ -37,7 +37,7 @@ class RunModel:
         started: What the model to start from was asked for as, if there was one.
         overseer: Who compares averages.
         say: Takes a sentence worth knowing.
-        go_on: Raises where the process was asked to stop, while tables are measured.
+        measuring: Takes rows of statistics measured so far, and all of them; raises where it was asked to stop.
         seconds: Tells how long the run has trained.
     """
 
@@ -49,12 +49,12 @@ class RunModel:
         started: str | None,
         overseer: Overseer,
         say: Callable[[str], None],
-        go_on: Callable[[], None],
+        measuring: Callable[[int, int], None],
         seconds: Callable[[], float],
     ) -> None:
         self.run, self.packed, self.source, self.overseer = run, packed, source, overseer
         self._started = {"started from": started} if started else {}
-        self._say, self._go_on, self._seconds = say, go_on, seconds
+        self._say, self._measuring, self._seconds = say, measuring, seconds
         self._made: tuple[int, Bundle] | None = None  # images shown, and the model then
         self._drawn: Drawn | None = None  # its pictures
         self._distances: dict[float, float] | None = None  # of the averages' pictures, at the end
@@ -71,7 +71,7 @@ class RunModel:
             if self.run.done:
                 self._say("Measuring the model's statistics for every truncation, which takes a while ...")
             with patient():
-                statistics = standing_statistics(G, full=self.run.done, measured=self._go_on)
+                statistics = standing_statistics(G, full=self.run.done, measured=self._measuring)
             G.use_statistics(statistics.row())
             bundle = Bundle(G, self.run.D, self.packed.class_names, statistics, self._summary())
             self._made, self._drawn = (self.run.images, bundle), None
@@ -85,7 +85,7 @@ class RunModel:
             lead(lambda: self.overseer.put_best_into(G))
             broadcast(G.state_dict())
             with patient():
-                statistics = standing_statistics(G, full=True, measured=self._go_on)
+                statistics = standing_statistics(G, full=True, measured=self._measuring)
             lead(lambda: self.overseer.finish_best(statistics))
 
     @staticmethod

@@ -51,7 +51,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Who follows a run: all three do nothing by default."""
+    """Who follows a run: all do nothing by default."""
 
     say: Callable[[str], None] = lambda text: None
     """Takes a sentence worth knowing."""
@@ -59,6 +59,8 @@ class Watch:
     """Takes images packed so far, and all of them."""
     progress: Callable[[Progress], None] = lambda progress: None
     """Takes the figures of a report."""
+    measuring: Callable[[int, int], None] = lambda done, total: None
+    """Takes rows of a finished model's statistics measured so far, and all of them."""
 
 
 class Sitting:
@@ -99,7 +101,9 @@ class Sitting:
         self.seconds_before, self.ended = 0.0, False
         self.overseer = Overseer(run, out, packed, held_out)
         started = origin.source if origin else None
-        self.model = RunModel(run, packed, source, started, self.overseer, self.say, self._go_on, lambda: self.seconds)
+        self.model = RunModel(
+            run, packed, source, started, self.overseer, self.say, self._measuring, lambda: self.seconds
+        )
         self.tracker = Tracker(out, self.say) if track == "tensorboard" and rank() == 0 else None
         self.looked: int | None = None  # images at the last look
         self.seen: dict[str, float] = {}  # what it saw, for who follows
@@ -294,8 +298,10 @@ class Sitting:
         if self.run.images != self.first_images:  # else the same command said so before
             lead(lambda: self.monitor.note("Done."))
 
-    def _go_on(self) -> None:
-        """Stops where asked to while tables are measured, before which a state is always saved."""
+    def _measuring(self, done: int, total: int) -> None:
+        """Shows how far tables are measured, and stops where asked to; a state is always saved before."""
+        if rank() == 0:
+            self.watch.measuring(done, total)
         if exit_code := highest(self.stop.exit_code):
             text = f"Stopped while measuring statistics, with the training saved in {self.out}"
             raise Interrupted(f"{text}; the same command goes on from there.", exit_code)

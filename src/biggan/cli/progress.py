@@ -39,7 +39,7 @@ class Bar:
         line = TextColumn("{task.description}")
         self.progress = Progress(line, console=self.console, transient=True, disable=not self.live)
         self.task: TaskID | None = None
-        self.first: int | None = None
+        self.counted, self.first = "", 0  # what is counted, and how many there were when that began
         self.began = self.printed = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -54,13 +54,8 @@ class Bar:
         self.progress.update(self.task, description=text, completed=done, total=total)
 
     def measuring(self, done: int, total: int) -> None:
-        """Shows how many rows of statistics are measured."""
-        left = clock((time.monotonic() - self.began) / done * (total - done))
-        text = f"measured statistics of {done} of {total} truncations, {left} left"
-        if self.live:
-            self.move(text, done, total)
-        else:
-            self.say(text)
+        """Shows how many rows of statistics, a truncation each, are measured, likewise."""
+        self._count("measured", "rows of statistics", done, total)
 
     def counting(self, what: str, done: int, total: int) -> None:
         """Shows how many images something is done with; without a terminal every five seconds."""
@@ -89,8 +84,8 @@ class Bar:
 
     def _count(self, did: str, what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if self.first is None:  # what was done before this sitting says nothing about its speed
-            self.first, self.began = done, now
+        if did != self.counted:  # what was done before this sitting says nothing about its speed
+            self.counted, self.first, self.began = did, done, now
         pace = max(done - self.first, 1) / max(now - self.began, 1e-3)
         text = f"{did} {done:,} of {total:,} {what}"
         if done > self.first:

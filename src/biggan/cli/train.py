@@ -180,7 +180,7 @@ def _train(
             else:
                 bar.say(line(moment))
 
-        watch = Watch(say=bar.say, packing=bar.packing, progress=progress)
+        watch = Watch(say=bar.say, packing=bar.packing, progress=progress, measuring=bar.measuring)
         settings = asked if isinstance(asked, Config) else None
         time, fixed = (None, None) if isinstance(asked, Config) else asked
         if dry_run:

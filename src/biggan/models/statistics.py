@@ -210,22 +210,23 @@ def truncation_table(
     return _table(tuple(places), rows)
 
 
-def standing_statistics(G: Generator, *, full: bool, measured: Callable[[], None] = lambda: None) -> Statistics:
+def standing_statistics(
+    G: Generator, *, full: bool, measured: Callable[[int, int], None] = lambda done, total: None
+) -> Statistics:
     """Measures a generator's tables.
 
     Args:
         G: The averaged generator; left as it was.
         full: All of `TRUNCATIONS` and `THRESHOLDS` too, rather than the row of untruncated latents alone.
-        measured: Called after each of these rows; may raise, to stop.
+        measured: Takes rows of these measured so far, and all of them; may raise, to stop.
     """
     tables = {"none": _table((0.0,), [standing_row(G, num_latents=NUM_LATENTS)])}
     if full:
-        on_grid = NUM_LATENTS_ON_GRID
-        tables["truncation"] = truncation_table(G, TRUNCATIONS, on_grid, lambda done, total: measured())
-        rows = []
+        on_grid, rows, total = NUM_LATENTS_ON_GRID, [], len(TRUNCATIONS) + len(THRESHOLDS)
+        tables["truncation"] = truncation_table(G, TRUNCATIONS, on_grid, lambda done, _: measured(done, total))
         for place in THRESHOLDS:
             rows.append(standing_row(G, threshold=place, num_latents=on_grid))
-            measured()
+            measured(len(TRUNCATIONS) + len(rows), total)
         tables["threshold"] = _table(THRESHOLDS, rows)
     return Statistics(tables)
 
