@@ -2,19 +2,19 @@
 
 `python proofs/collapse.py [FOLDER [RUN ...]]` does one run after the other in FOLDER (runs/collapse unless given), the
 provoked ones first, and adds a line for each to FOLDER/collapse.jsonl; stopped or killed at any time, the same command
-goes on in the middle of the run. RUNs are folders of other runs that were healthy, of which the guard is tried on the
-looks too; with them fewer of our own are made, so that all are thirty. Runs that are the same up to the provocation
-share that part. A healthy run is without guard and leaves its looks, on which the guard of today is tried whenever the
-table is written: so after a change of its rules no healthy run is needed again. They are of Fashion-MNIST, the same
-without labels, and each archive FOLDER/<set>-train.npz. The page is written anew after each run. About two hours on
-one thread.
+goes on in the middle of the run. Started again beside itself, it shares the runs with the first. RUNs are folders of
+other runs that were healthy, of which the guard is tried on the looks too; with them fewer of our own are made, so that
+all are thirty. Runs that are the same up to the provocation share that part. A healthy run is without guard and leaves
+its looks, on which the guard of today is tried whenever the table is written: so after a change of its rules no healthy
+run is needed again. They are of Fashion-MNIST, the same without labels, and each archive FOLDER/<set>-train.npz. The
+page is written anew after each run. About two to four hours on one thread.
 """
 
 import json
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -32,11 +32,12 @@ from judge import bundled_images, fashion_judge, kernel_distance, recognised
 import biggan
 from biggan import atomic, presets, workflow
 from biggan.config import PLAIN, Config
-from biggan.errors import Collapsed, Interrupted
+from biggan.errors import Collapsed, Interrupted, RunInUse
 from biggan.models import statistics
 from biggan.training.course import SHIFT
 from biggan.training.guard import Guard
 from biggan.training.loop import Batches, Figures, Hook, Training, every, fit
+from biggan.training.runlock import RunLock
 
 LENGTH, SAVED = 2 * ONSET, ONSET // 5  # images of a run, and between its saved states
 SOON = LENGTH // 20  # images within which harm has to be noticed
@@ -268,13 +269,13 @@ def told(run: Path) -> str:
     return f"{source}, {images:,} images, {ways}, seed {train['seed']}"
 
 
-def table(folder: Path, results: list[dict[str, Any]], others: list[Path]) -> dict[str, object]:
-    """The figures of the page."""
+def table(folder: Path, results: dict[str, dict[str, Any]], others: list[Path]) -> dict[str, object]:
+    """The figures of the page, of each run's line by its name."""
     figures: dict[str, object] = {}
-    provoked_runs = [r for r in results if r["provocation"]]
+    provoked_runs = [results[name] for name in PROVOCATIONS if name in results]
     for result in provoked_runs:
         figures[PROVOCATIONS[result["provocation"]].title] = f"{caught(result)[1]}; {ended(result)}"
-    healthy = [r["name"] for r in results if not r["provocation"]]
+    healthy = sorted(results.keys() - PROVOCATIONS.keys())
     good = sum(caught(r)[0] for r in provoked_runs)
     saved = sum(r["distance_best"] is not None for r in provoked_runs)
     places = [(name, folder / name) for name in healthy] + [(told(run), run) for run in others]
@@ -297,6 +298,12 @@ described. They run without guard, or had it and no incident, and the guard of t
 left, which are those of a guarded run up to its first alarm."""
 
 
+def page(folder: Path, others: list[Path]) -> None:
+    """Writes down what is there so far."""
+    results = {result["name"]: result for result in lines(folder / "collapse.jsonl")}
+    write("collapse", "Collapse is noticed and undone", WHAT, table(folder, results, others))
+
+
 def main() -> None:
     torch.set_num_threads(1)
     tables: Any = statistics
@@ -304,13 +311,14 @@ def main() -> None:
     folder, others = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/collapse"), [Path(run) for run in sys.argv[2:]]
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / "collapse.jsonl"
-    results = lines(place)
     for task in list(tasks(folder))[: len(PROVOCATIONS) + HEALTHY - len(others)]:
-        if task.name not in {result["name"] for result in results}:
-            results.append(do(task, folder))
-            with place.open("a") as file:
-                file.write(json.dumps(results[-1]) + "\n")
-        write("collapse", "Collapse is noticed and undone", WHAT, table(folder, results, others))
+        with suppress(RunInUse), RunLock(folder / "held" / task.name):
+            if task.name not in {result["name"] for result in lines(place)}:
+                result = do(task, folder)
+                with place.open("a") as file:
+                    file.write(json.dumps(result) + "\n")
+                page(folder, others)
+    page(folder, others)
 
 
 if __name__ == "__main__":
