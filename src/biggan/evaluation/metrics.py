@@ -5,7 +5,6 @@ The mathematics is in `distances.py`, `manifolds.py` and `scores.py`. Not here: 
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -179,17 +178,12 @@ def teaches(m: Measurement, material: Material) -> Finding:
     fake, fake_labels = material.drawn_features(m), material.drawn.labels(0, m.count)
     classes = len(material.pipe.class_names)
 
-    def share(x: Tensor, y: Tensor) -> float:
-        return shares_right(fit_probe(x, y, classes), real, labels, classes)[0]
+    def share(some: Tensor) -> float:
+        return shares_right(fit_probe(fake[some], fake_labels[some], classes), real, labels, classes)[0]
 
     found = _probed(material, (fake, fake_labels), (real, labels), len(real))
-    error = _error_of_pairs(share, fake, fake_labels)
-    return replace(found, errors={"share": error})
-
-
-def _error_of_pairs(metric: Callable[[Tensor, Tensor], float], x: Tensor, y: Tensor) -> float:
-    """`sampling_error` of images with their classes."""
-    return sampling_error(lambda i: metric(x[i], y[i]), torch.arange(len(y)), halvings=HALVINGS).item()
+    error = sampling_error(share, torch.arange(len(fake)), halvings=HALVINGS)
+    return replace(found, errors={"share": error.item()})
 
 
 def _labelled(m: Measurement, material: Material, split: Split) -> tuple[Tensor, Tensor]:
