@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from biggan import atomic
+
 DOCS = Path(__file__).parent.parent / "docs" / "proofs"
 
 
@@ -31,5 +33,5 @@ def write(name: str, title: str, what: str, figures: dict[str, object]) -> None:
     made = f"Made by `proofs/{name}.py` on {machine}."
     text = f"# {title}\n\n{what}\n\n| | |\n|---|---|\n{rows}\n\n{made}\n"
     DOCS.mkdir(parents=True, exist_ok=True)
-    (DOCS / f"{name}.md").write_text(text)
+    atomic.write_bytes(DOCS / f"{name}.md", text.encode())
     print(text)

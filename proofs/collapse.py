@@ -7,7 +7,8 @@ other runs that were healthy, of which the guard is tried on the looks too; with
 all are thirty. Runs that are the same up to the provocation share that part. A healthy run is without guard and leaves
 its looks, on which the guard of today is tried whenever the table is written: so after a change of its rules no healthy
 run is needed again. They are of Fashion-MNIST, the same without labels, and each archive FOLDER/<set>-train.npz. The
-page is written anew after each run. About two to four hours on one thread.
+page is written anew after each run. Two to four hours of one
+core.
 """
 
 import json
@@ -199,7 +200,8 @@ def do(task: Task, folder: Path) -> dict[str, Any]:
     out, said, base = folder / task.name, "", settings(task)
     config = replace(base, train=replace(base.train, guard=task.provocation is not None))
     if task.shares and not out.exists():
-        copied(begun(folder), out)
+        with RunLock(folder / "held" / BEGUN):
+            copied(begun(folder), out)
     slow = task.provocation is not None and PROVOCATIONS[task.provocation].slow
     judged = Judged(task, out / "judged.jsonl") if slow else None
     with trained(task, *([every(JUDGED, judged)] if judged else [])):
@@ -275,7 +277,7 @@ def table(folder: Path, results: dict[str, dict[str, Any]], others: list[Path]) 
     provoked_runs = [results[name] for name in PROVOCATIONS if name in results]
     for result in provoked_runs:
         figures[PROVOCATIONS[result["provocation"]].title] = f"{caught(result)[1]}; {ended(result)}"
-    healthy = sorted(results.keys() - PROVOCATIONS.keys())
+    healthy = sorted(name for name, result in results.items() if result["provocation"] is None)
     good = sum(caught(r)[0] for r in provoked_runs)
     saved = sum(r["distance_best"] is not None for r in provoked_runs)
     places = [(name, folder / name) for name in healthy] + [(told(run), run) for run in others]

@@ -1,6 +1,5 @@
 """What a run begins with: all that is checked, packed and settled before its first iteration."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from biggan.config import Augment, Config
 from biggan.data.overlap import check_held_out
 from biggan.data.packed import Packed, prepare
+from biggan.data.packing import Progress
 from biggan.distributed.collective import first_on_each_machine, lead, same_everywhere
 from biggan.distributed.launch import processes
 from biggan.errors import ConfigError, DataError
@@ -22,12 +22,10 @@ from biggan.training.compiling import check_compiler
 from biggan.training.hardware import Precision, pick_precision
 from biggan.training.little import Inherited, check_together, choose
 
-Packing = Callable[[int, int], None]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beginning:
-    """The material of a run."""
+    """What a run begins with."""
 
     config: Config
     """The settings in full, before a batch is split to fit into memory."""
@@ -51,7 +49,7 @@ def begin_with(
     config: Config,
     out: Path | None,
     place: torch.device,
-    packing: Packing,
+    packing: Progress,
     *,
     test_data: str | Path | None = None,
     init: str | Path | None = None,
@@ -70,10 +68,10 @@ def begin_with(
     Raises:
         UserError: Settings, data, folder or model are not as they must be.
     """
-    lead(lambda: check_early(config, init is not None))
     if out is not None:
         lead(lambda: check_out(out, source))
         config = lead(partial(as_begun, out, config, init is not None))
+    lead(lambda: check_early(config, init is not None))
     start = None if init is None else open_model(init)
     packed = _packed(source, config, packing)
     return Beginning(
@@ -165,7 +163,7 @@ def check_apart(out: Path, source: str | Path) -> None:
         raise ConfigError(f"--out {out} lies in --data {source}, whose pictures it would join; give another --out.")
 
 
-def _packed(source: str, config: Config, packing: Packing) -> Packed:
+def _packed(source: str, config: Config, packing: Progress) -> Packed:
     """The data, packed by one process of each machine.
 
     Raises:
@@ -177,7 +175,7 @@ def _packed(source: str, config: Config, packing: Packing) -> Packed:
     return packed
 
 
-def _held_out(source: str, packed: Packed, config: Config, packing: Packing) -> Packed:
+def _held_out(source: str, packed: Packed, config: Config, packing: Progress) -> Packed:
     """Images to watch a run by, packed by one process of each machine, with the classes numbered as the data have them.
 
     Raises:

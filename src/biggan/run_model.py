@@ -37,7 +37,7 @@ class RunModel:
         started: What the model to start from was asked for as, if there was one.
         overseer: Who compares averages.
         say: Takes a sentence worth knowing.
-        measuring: Takes rows of statistics measured so far, and all of them; raises where it was asked to stop.
+        measuring: Takes rows of statistics measured so far, and all of them; raises where the process was to stop.
         seconds: Tells how long the run has trained.
     """
 

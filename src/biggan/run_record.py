@@ -58,8 +58,9 @@ def check_begun(
     """
     if before := _before(out):
         _same_start(before.get("init"), _told(origin))
-        if before.get("budget") and not budgeted:  # the other way round `budgeting.settle` refuses
-            raise ConfigError("This run began with --budget; give it, or give another --out.")
+        if bool(before.get("budget")) != budgeted:
+            was, flag = ("with", "give it") if before.get("budget") else ("without", "leave it out")
+            raise ConfigError(f"This run began {was} --budget; {flag}, or give another --out.")
         _same_settings(_settings(before, out), config)
         if before["data"].get("sha256") != packed.sha256:
             raise ConfigError(f"--data {source} is not what this run began with; give that, or another --out.")

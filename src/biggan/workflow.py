@@ -66,6 +66,8 @@ def plan(
     """
     source, out, watch, place = str(source), None if out is None else Path(out), watch or Watch(), pick_device(device)
     wanted, allowed = _settings(source, out, config, (budget, fixed), device, watch)
+    for reason in allowed.reasons if allowed else ():
+        watch.say(reason)
     beginning = begin_with(source, wanted, out, place, watch.packing, test_data=test_data, init=init)
     settings = beginning.config
     try:
@@ -74,7 +76,7 @@ def plan(
         watch.say(str(error))
     if out is not None:
         check_begun(out, settings, source, beginning.packed, beginning.origin, allowed is not None)
-    for note in (*(allowed.reasons if allowed else ()), *beginning.notes):
+    for note in beginning.notes:
         watch.say(note)
     return settings, estimate(settings, processes(), gpu=place.type == "cuda")
 

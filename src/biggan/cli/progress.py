@@ -39,7 +39,7 @@ class Bar:
         line = TextColumn("{task.description}")
         self.progress = Progress(line, console=self.console, transient=True, disable=not self.live)
         self.task: TaskID | None = None
-        self.counted, self.first = "", 0  # what is counted, and how many there were when that began
+        self.counted, self.first, self.last = "", 0, 0  # what is counted, how many there were at first, and last
         self.began = self.printed = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -52,10 +52,6 @@ class Bar:
         if self.task is None:
             self.task = self.progress.add_task(text, total=total)
         self.progress.update(self.task, description=text, completed=done, total=total)
-
-    def measuring(self, done: int, total: int) -> None:
-        """Shows how many rows of statistics, a truncation each, are measured, likewise."""
-        self._count("measured", "rows of statistics", done, total)
 
     def counting(self, what: str, done: int, total: int) -> None:
         """Shows how many images something is done with; without a terminal every five seconds."""
@@ -82,14 +78,18 @@ class Bar:
         """Shows how many images are drawn, likewise."""
         self._count("drew", "images", done, total)
 
+    def measuring(self, done: int, total: int) -> None:
+        """Shows how many rows of statistics are measured, likewise."""
+        self._count("measured", "rows of statistics", done, total)
+
     def _count(self, did: str, what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if did != self.counted:  # what was done before this sitting says nothing about its speed
-            self.counted, self.first, self.began = did, done, now
-        pace = max(done - self.first, 1) / max(now - self.began, 1e-3)
+        if did != self.counted or done < self.last:  # others, or the same anew
+            self.counted, self.first, self.began = did, done, now  # what was done before says nothing about the speed
+        self.last, pace = done, max(done - self.first, 1) / max(now - self.began, 1e-3)
         text = f"{did} {done:,} of {total:,} {what}"
         if done > self.first:
-            text += f", {pace:,.0f}/s, {clock((total - done) / pace)} left"
+            text += (f", {pace:,.0f}/s" if pace >= 1 else "") + f", {clock((total - done) / pace)} left"
         if self.live:
             self.move(text, done, total)
         elif now - self.printed > PLAIN_SECONDS:
