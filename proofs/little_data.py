@@ -175,7 +175,7 @@ class Run:
                 done += 1
                 x = drawn(run.G_ema)
                 values = {key: round(float(figure), 4) for key, figure in figures.items()}
-                values["share"] = round(float(run.adaptive.share), 4)
+                values["level"] = round(float(run.adaptive.level), 4)
                 if done == arm.points and arm.augment.augment:
                     values |= {f"leak of {kind}": leak for kind, leak in leaks(judge.held, x, POLICY).items()}
                 if done == arm.points and self.name == "five classes":

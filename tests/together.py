@@ -61,7 +61,7 @@ def begun(config: Config) -> Training:
     run.G_ema = averaged_copy(run.G)
     run.optim_g, run.optim_d = Adam.of(run.G, 1e-3, OPTIM), Adam.of(run.D, 1e-3, OPTIM)
     if config.augment.ada_target:  # in the middle of its way
-        run.adaptive.share, run.adaptive.sign = torch.tensor(0.3), torch.tensor(0.9)
+        run.adaptive.level, run.adaptive.sign = torch.tensor(0.3), torch.tensor(0.9)
     return run
 
 

@@ -239,7 +239,7 @@ class Augment:
     ada_images: int | None = None
     """Images in which the share can go from 0 to 1 (500,000 in the paper, whose runs show millions)."""
     lecam: float | None = None
-    """Strength of LeCam regularisation of D (0.3 in its paper); with --ada-target times the share augmented."""
+    """Strength of LeCam regularisation of D (0.3 in its paper); with --ada-target it begins at 0 and grows."""
     lecam_decay: float = 0.99
     """Share of LeCam's averages of D's outputs kept at each D step."""
     consistency: float = 0.0

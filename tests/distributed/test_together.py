@@ -48,7 +48,7 @@ def test_processes_leave_the_parameters_buffers_and_average_of_one(together, alo
 
 def test_what_adapts_moves_by_what_all_processes_see(together, alone):
     found = alone["little data"]
-    assert float(found["adaptive.share"]) == pytest.approx(0.3 + 6 / 20)
+    assert float(found["adaptive.level"]) == pytest.approx(0.3 + 6 / 20)
     assert found["adaptive.anchors"].all()
     shared = part(together[0], "little data")
     assert all(torch.equal(shared[name], found[name]) for name in found if name.startswith("adaptive."))

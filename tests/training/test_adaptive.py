@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from biggan.config import PLAIN
-from biggan.training.adaptive import SIGN_IMAGES, Adaptive
+from biggan.training.adaptive import SIGN_IMAGES, STRONGEST, Adaptive
 from biggan.training.course import LECAM, Course
 
 CPU = torch.device("cpu")
@@ -27,12 +27,12 @@ def test_anchors_are_moving_averages_from_zero():
 def test_the_share_is_fixed_without_a_target_and_adapts_with_one():
     fixed = Adaptive(replace(PLAIN, augment_share=0.7), CPU)
     adaptive = Adaptive(replace(PLAIN, ada_target=0.6, ada_images=100_000), CPU)
-    assert float(adaptive.share) == 0
+    assert float(adaptive.level) == 0
     for _ in range(3):
         fixed.move(step(0, 0, 1.0), SIGN_IMAGES)
         adaptive.move(step(0, 0, 1.0), SIGN_IMAGES)
-    assert float(fixed.share) == pytest.approx(0.7)
-    assert float(adaptive.share) == pytest.approx(0.12)
+    assert float(fixed.level) == pytest.approx(0.7)
+    assert float(adaptive.level) == pytest.approx(0.12)
 
 
 @pytest.mark.parametrize(("mean", "end"), [(0.0, 0.0), (0.5, 1.0)], ids=["in doubt", "sure"])
@@ -41,7 +41,7 @@ def test_outputs_that_swing_begin_nothing_but_a_d_that_is_sure_does(mean, end):
     shares = []
     for i in range(2_000):  # of 32 images; a swing of half a thousand images around the mean
         adaptive.move(step(0, 0, mean + (0.5 if i // 8 % 2 else -0.5)), 32)
-        shares.append(float(adaptive.share))
+        shares.append(float(adaptive.level))
     assert (max(shares), shares[-1]) == (end, end)
 
 
@@ -51,10 +51,25 @@ def test_lecam_that_was_asked_for_follows_a_share_that_adapts_and_what_the_guard
     asked, guarded = Adaptive(given, CPU), Adaptive(given, CPU)
     guarded.heed(Course().after(1, "D"), "hinge")
     for share in (0.0, 0.3, 1.0):
-        asked.share = guarded.share = torch.tensor(share)
+        asked.level = guarded.level = torch.tensor(share)
         assert float(asked.lecam_in_force) == pytest.approx(strength * share)
         assert float(guarded.lecam_in_force) == pytest.approx(max(strength * share, LECAM))
         assert float(guarded.share_in_force) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.01, 0.3, STRONGEST, 3.0])
+def test_lecam_grows_tenfold_where_all_images_are_augmented_and_d_is_still_too_sure(strength):
+    adaptive = Adaptive(replace(PLAIN, augment=("color",), ada_target=0.2, ada_images=40_000, lecam=strength), CPU)
+    found = []
+    for _ in range(400):  # of a tenth of the images in which the level rises by 1
+        adaptive.move(step(0, 0, 1.0), SIGN_IMAGES)
+        found.append((float(adaptive.share_in_force), float(adaptive.lecam_in_force)))
+    assert found[9] == pytest.approx((1, strength))
+    assert found[14] == pytest.approx((1, min(strength * 10**0.5, max(strength, STRONGEST))))
+    assert found[-1] == pytest.approx((1, max(strength, STRONGEST) if strength else 0))
+    for _ in range(60):
+        adaptive.move(step(0, 0, 0.0), SIGN_IMAGES)
+    assert float(adaptive.share_in_force) == 0
 
 
 @pytest.mark.parametrize("changes", [{"augment": ()}, {"augment_share": 0.0}], ids=str)
@@ -83,10 +98,10 @@ def test_it_is_put_back_bit_for_bit():
     assert all(torch.equal(tensor, other.tensors()[name]) for name, tensor in adaptive.tensors().items())
 
 
-def test_a_state_from_before_signs_were_averaged_begins_with_none():
+def test_a_state_from_before_signs_were_averaged_and_lecam_grew_is_taken():
     adaptive = Adaptive(replace(PLAIN, ada_target=0.2), CPU)
     adaptive.load({"anchors": torch.zeros(2), "share": torch.tensor(0.4)})
-    assert (float(adaptive.share), float(adaptive.sign)) == (pytest.approx(0.4), 0)
+    assert (float(adaptive.level), float(adaptive.sign)) == (pytest.approx(0.4), 0)
 
 
 def test_a_state_of_something_else_is_refused():

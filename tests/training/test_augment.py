@@ -134,11 +134,12 @@ def test_outputs_that_rise_and_fall_together_say_nothing_and_those_that_part_eve
 def test_the_share_rises_while_d_is_too_sure_and_stays_within_bounds():
     share = torch.tensor(0.0)
     for _ in range(40):
-        share = adapted(share, torch.tensor(0.9), 0.6, 100, 10_000)
+        share = adapted(share, torch.tensor(0.9), 0.6, 0.01)
     assert float(share) == pytest.approx(0.4)
     for _ in range(20):
-        share = adapted(share, torch.tensor(0.1), 0.6, 100, 10_000)
+        share = adapted(share, torch.tensor(0.1), 0.6, 0.01)
     assert float(share) == pytest.approx(0.2)
-    assert float(adapted(share, torch.tensor(0.6), 0.6, 100, 10_000)) == pytest.approx(0.2)
+    assert float(adapted(share, torch.tensor(0.6), 0.6, 0.01)) == pytest.approx(0.2)
     for sign, end in ((1.0, 1.0), (-1.0, 0.0)):
-        assert float(adapted(share, torch.tensor(sign), 0.6, 100, 100)) == end
+        assert float(adapted(share, torch.tensor(sign), 0.6, 1.0)) == end
+    assert float(adapted(torch.tensor(1.0), torch.tensor(0.9), 0.6, 0.5, most=1.2)) == pytest.approx(1.2)

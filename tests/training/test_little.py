@@ -44,7 +44,7 @@ def test_few_images_are_augmented_as_far_as_d_needs_it_and_the_sentence_says_why
     assert "--augment color translation (D may learn 500 images by heart)" in sentence
     share, lecam = (
         "--ada-target 0.3 (only as far as D learns by heart), --ada-images 20000",
-        "--lecam 0.01 (times the share augmented).",
+        "--lecam 0.01 (times the share augmented, and growing beyond).",
     )
     assert sentence.endswith(f"{share}, {lecam}")
 

@@ -55,7 +55,7 @@ def test_steps_are_the_same_however_the_batch_is_split(augment):
         run = training(augment, microbatch)
         run.G.eval()  # normalises by stored moments, so that no image sees another
         if augment.ada_target:
-            run.adaptive.share, run.adaptive.sign = torch.tensor(0.3), torch.tensor(0.9)
+            run.adaptive.level, run.adaptive.sign = torch.tensor(0.3), torch.tensor(0.9)
         for _ in range(3):
             discriminator_step(run.G, run.D, run.optim_d, list(d_batches(run, Real())), run.config.optim, run.adaptive)
             run.images += 8
@@ -64,7 +64,7 @@ def test_steps_are_the_same_however_the_batch_is_split(augment):
     for other in after[1:]:
         assert_all_close(other, after[0], atol=1e-6)
     assert after[0]["anchors"].any()
-    assert float(after[0]["share"]) == pytest.approx(0.9 if augment.ada_target else 0.5)
+    assert float(after[0]["level"]) == pytest.approx(0.9 if augment.ada_target else 0.5)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_steps_are_the_same_however_the_batch_is_split(augment):
 )
 def test_a_d_step_descends_all_that_was_asked_for(augment, lecam):
     run = training(augment)
-    run.adaptive.anchors, run.adaptive.share = torch.tensor([0.4, -0.1]), torch.tensor(0.5)
+    run.adaptive.anchors, run.adaptive.level = torch.tensor([0.4, -0.1]), torch.tensor(0.5)
     G, D = copy.deepcopy((run.G, run.D))
     ((x, y, z, y_fake, u, u_again),) = d_batches(run, Real())
     both, labels = torch.cat([G(z, G.embed(y_fake)).detach(), x]), torch.cat([y_fake, y])

@@ -1,12 +1,15 @@
-"""What little-data training remembers from step to step: LeCam's anchors, and how many images are augmented.
+"""What little-data training remembers from step to step: LeCam's anchors, and how far D is held back.
 
 All follows from means over whole steps, so that it is the same on every process and however a batch is split, and is
-part of a run's state. A share that adapts is exactly 0 until D, on average over some thousand images, tells real from
-drawn ones more surely than was asked for; until then a run is the one without augmentation, to the last bit. LeCam that
-is asked for beside it has as much of its strength. What the guard adds (`course.py`) is in force whatever the share.
+part of a run's state. A level that adapts is exactly 0 until D, on average over some thousand images, tells real from
+drawn ones more surely than was asked for; until then a run is the one without augmentation, to the last bit. Up to 1 it
+is the share of images that are augmented, and of LeCam's strength, if that is asked for. Where all are augmented and D
+is still too sure, as it is after some hundred looks at each of a few images, LeCam grows tenfold with each 1 more, up
+to `STRONGEST`. What the guard adds (`course.py`) is in force whatever the level.
 Not here: the penalty (`regularizers.py`) and the augmentation (`augment.py`).
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -20,6 +23,9 @@ from biggan.training.course import Course
 
 SIGN_IMAGES = 4_000
 """Real images over which `d_sign` is averaged, from 0 (256 in ADA, Section 2.3 there), lest a share begin by chance."""
+
+STRONGEST = 1.0
+"""Strength of LeCam to which one that adapts may grow; 0.3 in its paper."""
 
 MOVED_BY = "d_real", "d_fake", "d_sign"
 """Figures of a D step that are taken in."""
@@ -36,7 +42,7 @@ class Adaptive:
         settings: The same, with what a run's course adds.
         anchors: Moving averages of D's mean output on real and on drawn images, (2,).
         sign: Moving average of `d_sign`, () in [-1, 1].
-        share: Share of images to augment by the settings, () in [0, 1].
+        level: How far D is held back by the settings: the share of images to augment, () in [0, 1], and beyond.
     """
 
     def __init__(self, settings: Augment, device: torch.device) -> None:
@@ -44,7 +50,9 @@ class Adaptive:
         self._least_lecam = self._least_share = 0.0
         self.anchors = torch.zeros(2, device=device)
         self.sign = torch.zeros((), device=device)
-        self.share = torch.tensor(0.0 if settings.ada_target else settings.augment_share, device=device)
+        self.level = torch.tensor(0.0 if settings.ada_target else settings.augment_share, device=device)
+        lecam = settings.lecam or STRONGEST
+        self._most = 1 + math.log10(max(STRONGEST / lecam, 1))
 
     def heed(self, course: Course, loss: str) -> None:
         """Takes on the remedies of a run's course.
@@ -72,7 +80,8 @@ class Adaptive:
         if settings.ada_target and settings.ada_images:
             shown = images * world_size()
             self.sign = torch.lerp(self.sign, figures["d_sign"].to(self.sign), min(1.0, shown / SIGN_IMAGES))
-            self.share = adapted(self.share, self.sign, settings.ada_target, shown, settings.ada_images)
+            pace = shown / settings.ada_images
+            self.level = adapted(self.level, self.sign, settings.ada_target, pace, self._most)
 
     @property
     def lecam_may_be(self) -> bool:
@@ -85,21 +94,22 @@ class Adaptive:
         strength = self._asked.lecam or 0.0
         if not self._asked.adapts:
             return max(strength, self._least_lecam)
-        return (strength * self.share).clamp_min(self._least_lecam)
+        grown = torch.where(self.level <= 1, self.level, 10 ** (self.level - 1))
+        return (strength * grown).clamp_min(self._least_lecam)
 
     @property
     def share_in_force(self) -> Tensor:
         """Share of images that each kind of augmentation applies to now, () in [0, 1]."""
-        return self.share.clamp_min(self._least_share)
+        return self.level.clamp_max(1).clamp_min(self._least_share)
 
     @property
     def augments_none(self) -> bool:
         """Whether no image is augmented; False, too, on devices that would have to be waited for to know."""
-        return self.share.device.type == "cpu" and not self.share_in_force
+        return self.level.device.type == "cpu" and not self.share_in_force
 
     def tensors(self) -> dict[str, Tensor]:
         """What a state keeps."""
-        return {"anchors": self.anchors, "share": self.share, "sign": self.sign}
+        return {"anchors": self.anchors, "level": self.level, "sign": self.sign}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Puts back what `tensors` gave.
@@ -107,6 +117,7 @@ class Adaptive:
         Raises:
             KeyError: Something is missing.
         """
-        self.anchors, self.share = (tensors[name].to(self.anchors.device) for name in ("anchors", "share"))
+        name = "level" if "level" in tensors else "share"  # as it was called when 1 was the most
+        self.anchors, self.level = tensors["anchors"].to(self.anchors.device), tensors[name].to(self.anchors.device)
         if "sign" in tensors:  # not in states from before it was averaged
             self.sign = tensors["sign"].to(self.anchors.device)

@@ -122,17 +122,17 @@ def surely(real: Tensor, fake: Tensor) -> Tensor:
     return (real.float().sign().mean() - fake.float().sign().mean()) / 2
 
 
-def adapted(share: Tensor, sign: Tensor, target: float, images: int, over: int) -> Tensor:
+def adapted(share: Tensor, sign: Tensor, target: float, pace: float, most: float = 1.0) -> Tensor:
     """The share of images to augment after a step (ADA, Section 2.3 and Appendix B.1 there).
 
     Args:
-        share: The share so far, () in [0, 1].
+        share: The share so far, () in [0, `most`].
         sign: r_t on average over the last images, ().
         target: What r_t should be.
-        images: Real images that the step showed.
-        over: Images in which the share goes from 0 to 1 at most.
+        pace: By how much the share moves.
+        most: What it may become.
 
     Returns:
-        (), in [0, 1].
+        (), in [0, `most`].
     """
-    return (share + torch.sign(sign - target) * (images / over)).clamp(0, 1)
+    return (share + torch.sign(sign - target) * pace).clamp(0, most)
