@@ -90,6 +90,7 @@ def test_a_d_step_descends_all_that_was_asked_for(augment, lecam):
     batches = list(d_batches(run, Real()))
     figures = discriminator_step(run.G, run.D, plain, batches, run.config.optim, run.adaptive)
     assert float(figures["augmented"]) == 0.5
+    assert figures.get("lecam") == (lecam if run.config.augment.adapts else None)
     assert figures["d_sign"] == (on_real.sign().mean() - on_fake.sign().mean()) / 2
     for name, parameter in D.named_parameters():
         torch.testing.assert_close(run.D.state_dict()[name], before[name] - parameter.grad, atol=1e-6, rtol=1e-6)

@@ -101,9 +101,9 @@ PANELS = (
     ),
     Panel(
         "How surely D tells real from drawn",
-        {"d_sign": "by its signs", "augmented": "share of images augmented"},
+        {"d_sign": "by its signs", "augmented": "share of images augmented", "lecam": "LeCam"},
         "0 is by chance, 1 always. Where augmentation adapts (--ada-target), the second rises while the first is above "
-        "that on average, and falls else.",
+        "that on average, and falls else; LeCam's strength follows, and rises on where all are augmented.",
     ),
 )
 

@@ -102,6 +102,13 @@ class Adaptive:
         """Share of images that each kind of augmentation applies to now, () in [0, 1]."""
         return self.level.clamp_max(1).clamp_min(self._least_share)
 
+    def figures(self) -> dict[str, Tensor]:
+        """What is in force now, as 0-dim tensors: `augmented`, the share of images, and `lecam` where it adapts."""
+        found = {"augmented": self.share_in_force} if self.settings.augment else {}
+        if self._asked.adapts and self.lecam_may_be:
+            found["lecam"] = torch.as_tensor(self.lecam_in_force)
+        return found
+
     @property
     def augments_none(self) -> bool:
         """Whether no image is augmented; False, too, on devices that would have to be waited for to know."""

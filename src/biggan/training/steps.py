@@ -137,8 +137,7 @@ def discriminator_step(
         tally: Takes D's outputs on drawn images by class.
 
     Returns:
-        `D_FIGURES` as 0-dim tensors, means over the step, `d_sign` (`surely`) and, where images may be augmented,
-        `augmented`, the share that each kind applies to.
+        `D_FIGURES` as 0-dim tensors, means over the step, `d_sign` (`surely`), and `Adaptive.figures`.
     """
     held = hold(D, adaptive.settings.freeze_d if adaptive else 0)
     optimizer.zero_grad()
@@ -169,9 +168,8 @@ def discriminator_step(
     optimizer.step()
     advance(D)
     means = dict(zip((*D_FIGURES, "d_sign"), torch.stack(figures).mean(0), strict=True))
-    if adaptive and adaptive.settings.augment:
-        means["augmented"] = adaptive.share_in_force
     if adaptive:
+        means |= adaptive.figures()
         adaptive.move(means, sum(len(batch.x) for batch in batches))
     return means
 
