@@ -70,7 +70,7 @@ def test_a_run_from_a_model_resumes_by_the_same_call_as_one_run(
     for file in ("G", "D", "G_ema", "optim_g", "optim_d", "adaptive"):
         one, other = (atomic.sha256(run / "states" / last / f"{file}.safetensors") for run in (whole, parts))
         assert one == other, file
-    assert load_file(whole / "states" / last / "adaptive.safetensors")["share"] > 0
+    assert load_file(whole / "states" / last / "adaptive.safetensors")["level"] > 0
     assert biggan.load(whole).class_names == ["BAG", "kite", "ship"]
     record = json.loads((whole / "run.json").read_text())
     assert record["init"]["source"] == str(model)
